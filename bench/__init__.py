@@ -1,0 +1,1 @@
+"""Measurements of a whole gateway process against a fake upstream on the same machine; see README.md."""

@@ -1,0 +1,216 @@
+"""The model catalog: what is known of each upstream model, as data with a source and a date.
+
+One YAML file a family in ``config/catalog/``. A new model is an entry there, never a branch in code.
+Entries of models that were shut down stay, without providers, so that an error can say when and name a
+successor. Prices are ``Decimal`` dollars per million tokens (or per image) as published; the gateway turns
+them into integer nano-dollars (gateway/images/pricing.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from config.schema import Dollars, Strict
+from config.yaml12 import plain, read
+
+Mark = Literal["read", "secondary", "tested", "unverified"]
+
+
+class Source(Strict):
+    """Where a group of facts comes from and how far it can be trusted."""
+
+    text: str
+    mark: Mark
+    verified_on: date
+
+
+class FreeSizing(Strict):
+    """Any W×H within limits (gpt-image-2 and later)."""
+
+    kind: Literal["free"]
+    step: int
+    max_edge: int
+    min_pixels: int
+    max_pixels: int
+    max_ratio: int
+    auto: bool = True
+
+
+class ListedSizing(Strict):
+    """A fixed list of WxH."""
+
+    kind: Literal["sizes"]
+    sizes: list[str]
+    auto: bool = True
+
+
+class AnySizing(Strict):
+    """No published limits: sent as asked."""
+
+    kind: Literal["any"]
+
+
+Sizing = Annotated[FreeSizing | ListedSizing | AnySizing, Field(discriminator="kind")]
+
+
+class TokenPrices(Strict):
+    """Dollars per million tokens. A None is not billed separately by this model."""
+
+    text_in: Dollars
+    image_in: Dollars
+    image_out: Dollars
+    text_out: Dollars | None = None
+    cached_text_in: Dollars | None = None
+    cached_image_in: Dollars | None = None
+
+
+class PriceVersion(Strict):
+    """Prices from a day on. ``tokens`` or ``per_image``; both absent means free only if ``free`` says so."""
+
+    since: date
+    tokens: TokenPrices | None = None
+    per_image: Dollars | None = None
+    free: bool = False
+    source: Source
+
+    @property
+    def version(self) -> str:
+        return self.since.isoformat()
+
+
+class Inputs(Strict):
+    """Input pictures of edits."""
+
+    max_images: int = 16
+    formats: list[str] = Field(["png", "webp", "jpeg"])
+    max_bytes: int = 50 * 10**6
+    mask: bool = True
+    markup: bool = False
+
+
+class CatalogModel(Strict):
+    """One upstream model. ``fields`` are the OpenAI-dialect fields it takes beyond prompt, model, images
+    and mask; a field of the catalog that it lacks is a 400 there, a field that nobody knows is another."""
+
+    id: str
+    family: str
+    providers: list[str] = Field(
+        description="Adapter types that serve it under this id; none: only what names the entry is served."
+    )
+    aliases: list[str] = Field([], description="Dated names of the same model.")
+    operations: list[Literal["generations", "edits"]]
+    sizing: Sizing
+    qualities: list[str] = Field(description="Accepted values, in the order of OpenAI's messages.")
+    output_formats: list[str] = Field(description="Accepted values, in the order of OpenAI's messages.")
+    backgrounds: list[str] = Field(["transparent", "opaque", "auto"])
+    max_n: int = 10
+    inputs: Inputs = Inputs()
+    streaming: bool = True
+    fields: list[str]
+    values: dict[str, list[str]] = Field(
+        {}, description="Accepted values of a field, where they are fewer than the dialect's."
+    )
+    variants: dict[str, str] = Field(
+        {}, description="Adapter type to the entry that describes this model there, where it differs."
+    )
+    prices: list[PriceVersion] = Field([])
+    released: date | None = None
+    shutdown: date | None = None
+    successor: str | None = Field(None, description="What its maker says to use after the shutdown.")
+    owned_by: str = "openai"
+    sources: list[Source]
+
+    def price_on(self, day: date) -> PriceVersion | None:
+        """The version in force on a day, or None where nothing is known."""
+        known = [price for price in self.prices if price.since <= day]
+        return max(known, key=lambda price: price.since, default=None)
+
+    def is_shut_down(self, day: date) -> bool:
+        return self.shutdown is not None and self.shutdown <= day
+
+
+MILLION = Decimal(1_000_000)
+
+
+class CatalogFile(Strict):
+    """The shape of one file in ``config/catalog/``."""
+
+    models: list[CatalogModel]
+
+
+class Catalog:
+    """Look-ups over entries whose ids and aliases are all different. Order is the files' and the lists'."""
+
+    def __init__(self, entries: Iterable[CatalogModel]) -> None:
+        """Raises ValueError when two entries share a name or one names an entry that does not exist."""
+        self.entries = tuple(entries)
+        self._by_name: dict[str, CatalogModel] = {}
+        for entry in self.entries:
+            for name in (entry.id, *entry.aliases):
+                if name in self._by_name:
+                    raise ValueError(f"the catalog names {name} twice")
+                self._by_name[name] = entry
+        for entry in self.entries:
+            for name in (*entry.variants.values(), *filter(None, [entry.successor])):
+                if name not in self._by_name:
+                    raise ValueError(f"the catalog entry {entry.id} names {name}, which does not exist")
+
+    def get(self, name: str) -> CatalogModel | None:
+        """The entry with this id or alias, retired ones included."""
+        return self._by_name.get(name)
+
+    def names(self) -> list[str]:
+        """Every id and alias, retired ones included."""
+        return list(self._by_name)
+
+    def served_by(self, provider_type: str) -> list[CatalogModel]:
+        """What an account of this type serves under the catalog's own ids.
+
+        Models that were shut down list no provider and are not among them. Deployments on Azure and models
+        of OpenAI-compatible servers have names of their owners' choice: those types serve nothing here.
+        """
+        return [entry for entry in self.entries if provider_type in entry.providers]
+
+    def describe(self, provider_type: str, model: str, name: str | None = None) -> CatalogModel:
+        """What is known of ``model`` at an account of ``provider_type``: the entry called ``name`` where one
+        is named, else the entry of the model's own id or alias, each in the variant of that provider type
+        where there is one; else a free-form entry, which accepts everything and has no price."""
+        entry = self.get(name if name is not None else model)
+        if entry is None:
+            return free_form(model)
+        variant = entry.variants.get(provider_type)
+        return self._by_name[variant] if variant is not None else entry
+
+
+def free_form(model: str) -> CatalogModel:
+    """The description of a model that nobody has published facts about: everything is passed on, nothing is
+    priced."""
+    return CatalogModel(
+        id=model,
+        family="any",
+        providers=[],
+        operations=["generations", "edits"],
+        sizing=AnySizing(kind="any"),
+        qualities=[],
+        output_formats=[],
+        fields=[],
+        sources=[],
+    )
+
+
+@cache
+def load_catalog() -> Catalog:
+    """The packaged catalog. Read once; a fault in it is a fault of the package and raises."""
+    entries: list[CatalogModel] = []
+    folder = files("config") / "catalog"
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".yaml"):
+            entries += CatalogFile.model_validate(plain(read(file.read_bytes(), file.name))).models
+    return Catalog(entries)

@@ -1,0 +1,190 @@
+"""One tree from a file and the files that it includes; every node keeps the name of its own file.
+
+An included file may hold providers, models and ``organization.projects``, so that a team's file cannot
+change how the gateway itself runs.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from config.problems import ConfigErrors, Mark, Problem, quoted
+from config.yaml12 import MAX_BYTES, Mapping, Node, Scalar, Sequence, read
+
+_MAX_FILES = 1000
+_MAX_CHAIN = 16
+_MERGED = ("providers", "models")
+_MAY_HOLD = "an included file may hold providers, models, organization.projects and include"
+
+
+@dataclass(slots=True)
+class Assembled:
+    """``complete`` is False when a file could not be read, so that some names may be missing."""
+
+    root: Node
+    files: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    complete: bool = True
+
+
+def assemble(file: str) -> Assembled:
+    """Read ``file`` and all that it includes. Raises :class:`ConfigErrors` when ``file`` itself cannot be
+    read; faults of included files are listed in the result."""
+    root = _empty_if_null(read_file(file))
+    assembled = Assembled(root, [file])
+    if isinstance(root, Mapping):
+        merged = Mapping(root.mark, dict(root.items), dict(root.keys))
+        assembled.root = merged
+        _include(root, file, merged, assembled, (os.path.realpath(file),), {os.path.realpath(file)})
+    return assembled
+
+
+def read_file(file: str) -> Node:
+    """One file as a tree; :class:`ConfigErrors` says why it cannot be read."""
+    try:
+        with open(file, "rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a file name"
+        raise ConfigErrors([Problem.at(Mark(file), (), f"cannot be read: {reason}")]) from None
+    return read(data, file)
+
+
+def _include(
+    node: Mapping, file: str, into: Mapping, assembled: Assembled, chain: tuple[str, ...], seen: set[str]
+) -> None:
+    for index, mark, pattern in _patterns(node):
+        path = ("include", index)
+        try:
+            names = _matching(pattern, file)
+        except ValueError as error:
+            assembled.problems.append(Problem.at(mark, path, str(error)))
+            continue
+        for name in names:
+            real = os.path.realpath(name)
+            if real in chain:
+                # A pattern such as *.yaml finds the file that it stands in.
+                what = "itself" if real == chain[-1] else f"{name}, which includes this file"
+                assembled.problems.append(
+                    Problem.at(mark, path, f"includes {what}; name other files, such as projects.d/*.yaml")
+                )
+            elif real not in seen:
+                seen.add(real)
+                _add_file(name, mark, into, assembled, (*chain, real), seen)
+
+
+def _add_file(
+    name: str, mark: Mark, into: Mapping, assembled: Assembled, chain: tuple[str, ...], seen: set[str]
+) -> None:
+    if len(assembled.files) >= _MAX_FILES or len(chain) > _MAX_CHAIN:
+        limit = (
+            f"more than {_MAX_FILES} files"
+            if len(chain) <= _MAX_CHAIN
+            else f"more than {_MAX_CHAIN} files deep"
+        )
+        assembled.problems.append(Problem.at(mark, ("include",), limit))
+        assembled.complete = False
+        return
+    assembled.files.append(name)
+    try:
+        node = _empty_if_null(read_file(name))
+    except ConfigErrors as errors:
+        assembled.problems += errors.problems
+        assembled.complete = False
+        return
+    if not isinstance(node, Mapping):
+        assembled.problems.append(Problem.at(node.mark, (), f"expected settings (key: value); {_MAY_HOLD}"))
+        return
+    assembled.problems += _merge(node, into)
+    _include(node, name, into, assembled, chain, seen)
+
+
+def _merge(node: Mapping, into: Mapping) -> Iterator[Problem]:
+    for key, item in node.items.items():
+        if key in _MERGED and isinstance(item, Mapping):
+            yield from _merge_names(key, item, node.keys[key], into)
+        elif key == "organization" and isinstance(item, Mapping):
+            yield from _merge_projects(item, node.keys[key], into)
+        elif key in _MERGED or key == "organization":
+            yield Problem.at(item.mark, (key,), "expected settings (key: value)")
+        elif key != "include":
+            yield Problem.at(node.keys[key], (key,), f"{_MAY_HOLD}; move this to the main file")
+
+
+def _merge_names(key: str, item: Mapping, mark: Mark, into: Mapping) -> Iterator[Problem]:
+    target = _own_mapping(into, key, mark)
+    if target is None:
+        return
+    for name, value in item.items.items():
+        if name in target.items:
+            first = target.keys[name]
+            yield Problem.at(
+                item.keys[name], (key, name), f"{quoted(name)} is declared at {first} already; keep one"
+            )
+        else:
+            target.put(name, item.keys[name], value)
+
+
+def _merge_projects(item: Mapping, mark: Mark, into: Mapping) -> Iterator[Problem]:
+    for key, projects in item.items.items():
+        if key != "projects":
+            yield Problem.at(
+                item.keys[key], ("organization", key), f"{_MAY_HOLD}; move this to the main file"
+            )
+        elif not isinstance(projects, Sequence):
+            yield Problem.at(projects.mark, ("organization", key), "expected a list of projects")
+        elif (organization := _own_mapping(into, "organization", mark)) is not None:
+            before = organization.items.get("projects", Sequence(projects.mark))
+            if isinstance(before, Sequence):
+                numbers = before.numbers or list(range(len(before.items)))
+                joined = Sequence(
+                    before.mark,
+                    before.items + projects.items,
+                    numbers + list(range(len(projects.items))),
+                )
+                organization.put("projects", organization.keys.get("projects", item.keys[key]), joined)
+
+
+def _own_mapping(into: Mapping, key: str, mark: Mark) -> Mapping | None:
+    """``into[key]`` as a mapping that may be changed (an anchor may stand for it elsewhere), made where it
+    is absent; None where it is something else, which validation will report."""
+    present = into.items.get(key, Mapping(mark))
+    if not isinstance(present, Mapping):
+        return None
+    copy = Mapping(present.mark, dict(present.items), dict(present.keys))
+    into.put(key, into.keys.get(key, mark), copy)
+    return copy
+
+
+def _patterns(node: Mapping) -> Iterator[tuple[int, Mark, str]]:
+    """The well-formed entries of ``include``; validation reports the others."""
+    entries = node.items.get("include")
+    if isinstance(entries, Sequence):
+        for index, item in enumerate(entries.items):
+            if isinstance(item, Scalar) and isinstance(item.value, str):
+                yield index, item.mark, item.value
+
+
+def _matching(pattern: str, file: str) -> list[str]:
+    """File names, sorted, relative to ``file``. Raises ValueError with what to do."""
+    folder = os.path.dirname(file)
+    full = os.path.join(folder, pattern)
+    if "\0" in pattern or not pattern:
+        raise ValueError("not a file name")
+    if not glob.has_magic(pattern):
+        if os.path.isdir(full):
+            raise ValueError(
+                f"{quoted(pattern)} is a folder; write {quoted(pattern.rstrip('/') + '/*.yaml')}"
+            )
+        if not os.path.exists(full):
+            raise ValueError(f"there is no file {quoted(pattern)} beside this one")
+        return [full]
+    names = glob.glob(pattern, root_dir=folder or None)
+    return sorted(full for name in names if not os.path.isdir(full := os.path.join(folder, name)))
+
+
+def _empty_if_null(node: Node) -> Node:
+    return Mapping(node.mark) if isinstance(node, Scalar) and node.value is None else node

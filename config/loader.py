@@ -1,0 +1,135 @@
+"""From a file to settings, or to everything that is wrong with it.
+
+::
+
+    assemble       strict YAML, includes                    (include, yaml12)
+    validate       types, unknown keys, ranges              (schema, messages)
+    check          names, addresses, plain secrets          (checks)
+    look ahead     retired models, unknown prices           (outlook)
+
+Each finding is ``file:line:column: path: message``. The parts of a file that are valid are checked even when
+others are not, so that one run shows everything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from config import yaml12
+from config.catalog import load_catalog
+from config.checks import Names, check
+from config.findings import Findings
+from config.include import Assembled, assemble
+from config.messages import problems_of
+from config.names import served_names
+from config.outlook import look_ahead
+from config.positions import Steps, pruned
+from config.problems import ConfigErrors, Problem
+from config.schema import Settings
+from config.storage import follow_data_folder
+from config.unset import unset_secrets
+
+__all__ = ["ConfigErrors", "Loaded", "Problem", "load"]
+
+DEFAULT = "default.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that can be used.
+
+    ``base`` is the folder that relative paths start from: the config file's own, or the working folder for
+    the embedded default. ``warnings`` and ``unset`` are lines of ``file:line:column: path: message``;
+    ``unset`` are references to secrets that do not exist here and now, which only the models that need them
+    miss. ``files`` are all that were read, the main one first; none for the embedded default.
+    """
+
+    settings: Settings
+    base: Path
+    origin: str
+    warnings: list[str] = field(default_factory=list)
+    unset: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+
+
+def load(path: Path | None, *, environ: Mapping[str, str] | None = None, today: date | None = None) -> Loaded:
+    """Read and check ``path``; None is the embedded default. ``environ`` is where ``env:`` secrets are looked
+    for (the process's), ``today`` the day that lifetimes are judged by (UTC). Raises :class:`ConfigErrors`
+    and nothing else."""
+    if path is None:
+        data = (files("config") / DEFAULT).read_bytes()
+        assembled, base = Assembled(yaml12.read(data, DEFAULT)), Path.cwd()
+    else:
+        assembled, base = assemble(os.fspath(path)), path.absolute().parent
+    today = today or datetime.now(UTC).date()
+    settings, findings = _validated(assembled, today)
+    return Loaded(
+        settings=settings,
+        base=base,
+        origin="the built-in default" if path is None else os.fspath(path),
+        warnings=[str(warning) for warning in sorted(findings.warnings)],
+        unset=[
+            str(findings.here(location, message))
+            for location, message in unset_secrets(settings, base, environ)
+        ],
+        files=assembled.files,
+    )
+
+
+def _validated(assembled: Assembled, today: date) -> tuple[Settings, Findings]:
+    problems = list(assembled.problems)
+    settings, root, invalid = _valid_part(assembled.root)
+    problems += invalid
+    findings = Findings(root)
+    if settings is not None and assembled.complete:
+        catalog = load_catalog()
+        check(settings, _declared(assembled.root, settings), catalog, today, findings)
+        if not problems and not findings.problems:
+            look_ahead(settings, catalog, today, findings)
+    problems += findings.problems
+    if problems or settings is None:
+        raise ConfigErrors(problems)
+    return follow_data_folder(settings), findings
+
+
+def _valid_part(root: yaml12.Node) -> tuple[Settings | None, yaml12.Node, list[Problem]]:
+    """The settings that are left when everything invalid is taken out, the tree they come from, and what was
+    invalid. Later rounds only find what the first one's cuts left incomplete, which is no news."""
+    problems: list[Problem] | None = None
+    while True:
+        try:
+            return Settings.model_validate(yaml12.plain(root)), root, problems or []
+        except ValidationError as error:
+            found = problems_of(error, root)
+        if problems is None:
+            problems = [problem for problem, _ in found]
+        cuts: set[Steps] = {steps for _, steps in found}
+        if () in cuts:
+            return None, root, problems
+        root = pruned(root, cuts)
+
+
+def _declared(root: yaml12.Node, settings: Settings) -> Names:
+    """Names from the whole tree: a target of a provider that has a fault of its own is no second fault."""
+    providers = _keys(root, "providers", settings.providers)
+    if settings.models is None and _keys(root, "models", None) is None:
+        is_known = providers is not None and set(providers) == set(settings.providers)
+        models: Any = served_names(settings.providers, load_catalog()) if is_known else None
+    else:
+        models = _keys(root, "models", settings.models)
+    return Names(providers, models)
+
+
+def _keys(root: yaml12.Node, section: str, absent: Any) -> Any:
+    node = root.items.get(section) if isinstance(root, yaml12.Mapping) else None
+    if node is None:
+        return absent
+    return list(node.items) if isinstance(node, yaml12.Mapping) else None

@@ -1,0 +1,145 @@
+"""What works today and will not please tomorrow: warnings, so that the passing of time stops no start.
+
+``imagegate check --strict`` treats them as errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from config.catalog import Catalog, CatalogModel, PriceVersion
+from config.findings import Findings, Location
+from config.names import public_models
+from config.problems import did_you_mean, listed, quoted
+from config.schema import Settings
+
+OLD_AFTER_DAYS = 180
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A declared target: ``public`` is the name clients send, ``upstream`` the provider's own."""
+
+    location: Location
+    public: str
+    provider_type: str
+    upstream: str
+    entry: CatalogModel
+
+
+def look_ahead(settings: Settings, catalog: Catalog, today: date, findings: Findings) -> None:
+    if not settings.providers:
+        findings.warn(("providers",), "no provider is configured, so no model can be served; add one")
+    _unused_providers(settings, catalog, findings)
+    for target in _targets(settings, catalog):
+        _lifetime(target, today, findings)
+        _unknown_name(target, catalog, findings)
+        if _has_dollar_limit(settings, target.public):
+            _price(target, today, findings)
+    if settings.models is None and _has_dollar_limit(settings, None):
+        _unpriced_catalog(settings, catalog, today, findings)
+
+
+def _targets(settings: Settings, catalog: Catalog) -> Iterator[_Target]:
+    for name, model in (settings.models or {}).items():
+        for index, target in enumerate(model.targets):
+            account = settings.providers[target.provider]
+            upstream = target.model or name
+            entry = catalog.describe(account.type, upstream, target.catalog or model.catalog)
+            yield _Target(("models", name, "targets", index), name, account.type, upstream, entry)
+
+
+def _has_dollar_limit(settings: Settings, model: str | None) -> bool:
+    """Whether a limit can apply to calls of this public model (None: of any)."""
+    if settings.organization.limits:
+        return True
+    return any(
+        (project.limits and _allows(project.models, model))
+        or any(
+            key.limits and _allows(project.models if key.models is None else key.models, model)
+            for key in project.keys
+        )
+        for project in settings.organization.projects
+    )
+
+
+def _allows(models: list[str] | None, model: str | None) -> bool:
+    return models is None or model is None or model in models
+
+
+def _lifetime(target: _Target, today: date, findings: Findings) -> None:
+    entry = target.entry
+    if entry.is_shut_down(today):
+        successor = f"; its successor is {entry.successor}" if entry.successor else ""
+        findings.warn(target.location, f"{entry.id} was shut down on {entry.shutdown}{successor}")
+
+
+def _unknown_name(target: _Target, catalog: Catalog, findings: Findings) -> None:
+    """A name that a provider of published models does not publish is most often a slip of the pen."""
+    if target.entry.sources:
+        return
+    if target.provider_type == "azure-openai":
+        findings.warn(
+            target.location,
+            f"nothing is known of the deployment {quoted(target.upstream)}; say what it is, "
+            "such as catalog: gpt-image-2",
+        )
+    elif served := catalog.served_by(target.provider_type):
+        hint = did_you_mean(
+            target.upstream, [name for entry in served for name in (entry.id, *entry.aliases)]
+        )
+        findings.warn(target.location, f"the catalog knows no model {quoted(target.upstream)}.{hint}")
+
+
+def _price(target: _Target, today: date, findings: Findings) -> None:
+    price = target.entry.price_on(today)
+    if price is None or not _is_priced(price):
+        findings.warn(
+            target.location,
+            f"the price of {quoted(target.upstream)} is not known, so a dollar limit cannot hold it; name "
+            "the catalog entry that prices it (catalog:) or take it out of the limited projects",
+        )
+        return
+    age = (today - price.source.verified_on).days
+    if price.source.mark == "unverified":
+        findings.warn(target.location, f"the price of {target.entry.id} is unverified: {price.source.text}")
+    elif age > OLD_AFTER_DAYS and not price.free:
+        findings.warn(target.location, f"the price of {target.entry.id} was last verified {age} days ago")
+
+
+def _is_priced(price: PriceVersion) -> bool:
+    return price.free or price.tokens is not None or price.per_image is not None
+
+
+def _unpriced_catalog(settings: Settings, catalog: Catalog, today: date, findings: Findings) -> None:
+    for name, account in settings.providers.items():
+        unpriced = [
+            entry.id
+            for entry in catalog.served_by(account.type)
+            if (price := entry.price_on(today)) is None or not _is_priced(price)
+        ]
+        if unpriced:
+            findings.warn(
+                ("providers", name),
+                f"the price of {listed(unpriced)} is not known, so a dollar limit cannot hold them; "
+                "list under models: what clients may use",
+            )
+
+
+def _unused_providers(settings: Settings, catalog: Catalog, findings: Findings) -> None:
+    models = (settings.models or {}).values()
+    used = {target.provider for model in models for target in model.targets}
+    for name, account in settings.providers.items():
+        if settings.models is not None and name not in used:
+            findings.warn(("providers", name), "no model has a target here, so it is never called")
+        elif settings.models is None and not catalog.served_by(account.type):
+            findings.warn(
+                ("providers", name),
+                f"{account.type} serves no model by itself; name what it serves under models:",
+            )
+    if settings.models is not None and not public_models(settings, catalog):
+        findings.warn(
+            ("models",), "no model is declared, so nothing can be served; remove models: to offer all"
+        )

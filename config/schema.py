@@ -1,0 +1,362 @@
+"""What the YAML may say, as typed settings. The JSON Schema for editors is made from these classes.
+
+Every class refuses unknown keys, so that a typing error is an error and not a silent default. Numbers with
+units are strings in the YAML (``280s``, ``64MiB``) and plain numbers here (seconds as float, bytes as int).
+Money is ``Decimal`` dollars until it becomes integer nano-dollars in the gateway; never a float.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+
+from config.secrets import SecretRef
+
+_BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_bytes(value: object) -> int:
+    """``64MiB``, ``50MB`` or a bare number of bytes."""
+    match = re.fullmatch(r"\s*(\d+)\s*([a-zA-Z]*)\s*", str(value))
+    if isinstance(value, bool) or match is None or match[2].lower() not in _BYTES:
+        raise ValueError(f"expected a size such as 64MiB, got {str(value)!r}")
+    return int(match[1]) * _BYTES[match[2].lower()]
+
+
+def parse_seconds(value: object) -> float:
+    """``280s``, ``10m``, ``1500ms`` or a bare number of seconds."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(value))
+    if isinstance(value, bool) or match is None or (match[2] or "s") not in _SECONDS:
+        raise ValueError(f"expected a duration such as 280s, got {str(value)!r}")
+    return float(match[1]) * _SECONDS[match[2] or "s"]
+
+
+def parse_dollars(value: object) -> Decimal:
+    """Dollars with at most nine decimals, from a YAML number or string; never through a float."""
+    text = str(value).strip()
+    if isinstance(value, bool) or re.fullmatch(r"\d{1,7}(\.\d{1,9})?", text) is None:
+        raise ValueError(f"expected dollars such as 10 or 0.50 (under 10 million), got {str(value)!r}")
+    return Decimal(text)
+
+
+def _secret_or_text(value: object) -> object:
+    """``env:NAME`` and ``file:PATH`` are references wherever they stand; left as text, the gateway would
+    send the literal words upstream."""
+    return SecretRef(value) if isinstance(value, str) and value.startswith(("env:", "file:")) else value
+
+
+def _field_value(value: object) -> object:
+    if not isinstance(value, str | int | bool):
+        raise ValueError("expected text, a whole number, true or false")
+    return value
+
+
+_NUMBER_OR_TEXT = {"anyOf": [{"type": "string"}, {"type": "number"}]}
+Bytes = Annotated[
+    int,
+    BeforeValidator(parse_bytes),
+    WithJsonSchema({**_NUMBER_OR_TEXT, "format": "size", "examples": ["64MiB"]}),
+]
+Seconds = Annotated[
+    float,
+    BeforeValidator(parse_seconds),
+    WithJsonSchema({**_NUMBER_OR_TEXT, "format": "duration", "examples": ["280s"]}),
+]
+Dollars = Annotated[
+    Decimal,
+    BeforeValidator(parse_dollars),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({**_NUMBER_OR_TEXT, "format": "dollars", "examples": [10, "0.50"]}),
+]
+HeaderValue = Annotated[SecretRef | str, BeforeValidator(_secret_or_text)]
+FieldValue = Annotated[str | int | bool, BeforeValidator(_field_value)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$")]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class UploadSettings(Strict):
+    """Limits on what a client may send; each is answered with 413 or 408, never with a full disk."""
+
+    max_file: Bytes = Field(50 * 2**20, gt=0, description="One uploaded file.")
+    max_request: Bytes = Field(200 * 2**20, gt=0, description="One whole request body.")
+    max_parts: int = Field(64, ge=4, le=1000, description="Parts of one multipart body.")
+    max_field: Bytes = Field(256 * 2**10, gt=0, description="One text part of a multipart body.")
+    timeout: Seconds = Field(120.0, gt=0, description="From the first byte of a body to its last.")
+
+
+class ServerSettings(Strict):
+    """Where the gateway listens and what it believes of its neighbours."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
+    port: int = Field(8080, ge=0, le=65535, description="0 takes any free port.")
+    public_url: str | None = Field(
+        None, description="How clients reach the gateway, for links that it gives."
+    )
+    trusted_proxies: list[str] = Field(
+        [], description="Addresses or networks whose X-Forwarded-* headers are believed."
+    )
+    cors_origins: list[str] = Field(
+        [], description="Origins of browser pages that may call, such as https://app.example."
+    )
+    secret: SecretRef = Field(
+        SecretRef("file:data/secret"),
+        description="Keys are stored as HMACs under it. A missing data/secret is made at the first start.",
+    )
+    upload: UploadSettings = UploadSettings()
+
+
+class UpstreamSettings(Strict):
+    """How the gateway reaches providers. The process environment (HTTPS_PROXY and the like) is not read."""
+
+    proxy: str | None = Field(None, description="http://HOST:PORT of a forward proxy.")
+    ca_file: str | None = Field(
+        None, description="A PEM file of certificate authorities, instead of the built-in list."
+    )
+    connect_timeout: Seconds = Field(5.0, gt=0, description="To open a connection, TLS included.")
+    write_timeout: Seconds = Field(
+        60.0, gt=0, description="For the upstream to take a piece of the request's body."
+    )
+    pool_timeout: Seconds = Field(2.0, gt=0, description="To wait for a free connection.")
+
+
+class ProviderCommon(Strict):
+    max_in_flight: int | None = Field(None, ge=1, description="Calls at once to this account; more wait.")
+
+
+class OpenAIProvider(ProviderCommon):
+    """OpenAI itself."""
+
+    type: Literal["openai"] = Field(description="Names this kind of account.")
+    api_key: SecretRef = Field(SecretRef("env:OPENAI_API_KEY"), description="Sent as Authorization: Bearer.")
+    base_url: str = Field(
+        "https://api.openai.com/v1",
+        description="Change it for a residency host, such as https://eu.api.openai.com/v1.",
+    )
+    organization: str | None = Field(None, description="Sent as OpenAI-Organization.")
+    project: str | None = Field(None, description="Sent as OpenAI-Project.")
+
+
+class AzureOpenAIProvider(ProviderCommon):
+    """One Azure OpenAI (Microsoft Foundry) resource. Its models are deployments with names of your own, so
+    each stands under ``models:`` with a ``catalog:`` that says what it is."""
+
+    type: Literal["azure-openai"] = Field(description="Names this kind of account.")
+    base_url: str = Field(description="https://RESOURCE.openai.azure.com, without /openai.")
+    api_key: SecretRef | None = Field(None, description="Sent as api-key.")
+    entra_token: SecretRef | None = Field(
+        None, description="Sent as Authorization: Bearer, instead of a key."
+    )
+    form: Literal["v1", "deployments"] = Field(
+        "v1", description="v1: /openai/v1/images/…; deployments: /openai/deployments/NAME/images/…"
+    )
+    api_version: str | None = Field(
+        None, description="Default: none on v1, 2025-04-01-preview on deployments."
+    )
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> AzureOpenAIProvider:
+        if (self.api_key is None) == (self.entra_token is None):
+            raise ValueError("needs exactly one of api_key and entra_token")
+        return self
+
+
+class OpenAICompatibleProvider(ProviderCommon):
+    """Any server that speaks OpenAI's Images API. Its models stand under ``models:``."""
+
+    type: Literal["openai-compatible"] = Field(description="Names this kind of account.")
+    base_url: str = Field(description="Up to and including /v1, as an OpenAI SDK would take it.")
+    api_key: SecretRef | None = Field(
+        None, description="Sent as Authorization: Bearer; none for a server without keys."
+    )
+    headers: dict[str, HeaderValue] = Field(
+        {}, description="Fixed headers sent with every call; a value may be env:NAME or file:PATH."
+    )
+    edits: bool = Field(True, description="Whether it serves /images/edits.")
+
+
+class SandboxProvider(ProviderCommon):
+    """Draws pictures in the process: no key, no network, no cost."""
+
+    type: Literal["sandbox"] = Field(description="Names this kind of account.")
+    latency: Seconds = Field(1.0, description="How long a picture takes; 0 for tests.")
+    lenient: bool = Field(
+        False, description="Draw a grey tile for an input that is no picture, instead of a 400."
+    )
+
+
+ProviderSettings = Annotated[
+    OpenAIProvider | AzureOpenAIProvider | OpenAICompatibleProvider | SandboxProvider,
+    Field(discriminator="type"),
+]
+
+
+class TargetSettings(Strict):
+    """One provider and that provider's own model."""
+
+    provider: Name = Field(description="A name under providers.")
+    model: str | None = Field(None, description="The provider's model or deployment name; default: ours.")
+    catalog: str | None = Field(
+        None,
+        description="The catalog entry that describes it, where the name does not say (Azure deployments).",
+    )
+
+
+class ModelSettings(Strict):
+    """A name that clients send, and what stands behind it."""
+
+    targets: list[TargetSettings] = Field(min_length=1, description="Tried in this order.")
+    defaults: dict[str, FieldValue] = Field({}, description="Fields used where the caller sent none.")
+    catalog: str | None = Field(None, description="The catalog entry callers are validated against.")
+
+
+class RoutingSettings(Strict):
+    """How long and how often a request is tried."""
+
+    deadline: Seconds = Field(
+        280.0, gt=0, le=590, description="For all attempts of a request. Clients give up on headers at 300 s."
+    )
+    max_attempts: int = Field(3, ge=1, le=10, description="Targets tried for one request, at most.")
+
+
+class NormalizationSettings(Strict):
+    """What happens to requests that OpenAI would refuse."""
+
+    unknown_fields: Literal["refuse", "forward", "drop"] = Field(
+        "refuse",
+        description="A field that nobody knows: refused as OpenAI does, sent on as it is, or left out.",
+    )
+    default_model: str | None = Field(
+        None, description="Used where the caller names no model; without it that is a 400, as at OpenAI."
+    )
+
+
+Period = Literal["hour", "day", "week", "month", "quarter", "year", "total"]
+
+
+class LimitSettings(Strict):
+    """A threshold on dollars over a calendar window. The same for organization, project and key; where
+    several apply, each must hold."""
+
+    spend_usd: Dollars = Field(le=9_000_000, description="Nothing more is admitted once this much is spent.")
+    per: Period = Field(description="The calendar window, in the organisation's time zone; total has no end.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_what_is_enforced(cls, value: object) -> object:
+        # A limit that is written down and not enforced is worse than none: its owner believes in it.
+        others = (
+            sorted({"images", "requests", "tokens", "concurrent"} & set(value))
+            if isinstance(value, dict)
+            else []
+        )
+        if others:
+            raise ValueError(
+                f"limits on {' and '.join(others)} are not enforced by this version, so they are refused "
+                "instead of ignored; only spend_usd is enforced. Remove this limit or write spend_usd"
+            )
+        return value
+
+
+class KeySettings(Strict):
+    """A key declared in the file: by its sha256, or by reference to the secret itself."""
+
+    name: Name = Field(description="Unique within its project.")
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", description="sha256 of the key, in hex.")
+    key: SecretRef | None = Field(None, description="env:NAME or file:/path that holds the key.")
+    models: list[str] | None = Field(None, description="Narrows the project's list.")
+    limits: list[LimitSettings] = Field([], description="For this key alone.")
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> KeySettings:
+        if (self.sha256 is None) == (self.key is None):
+            raise ValueError("needs exactly one of sha256 and key")
+        return self
+
+
+class ProjectSettings(Strict):
+    """A team or an application: its keys, what they may use and what they may spend together."""
+
+    name: Name = Field(description="Unique.")
+    id: Name | None = Field(None, description="Counters belong to it; default: a slug of the name.")
+    labels: dict[str, str] = Field({}, description="Words of your own, such as a cost center, for reports.")
+    models: list[str] | None = Field(None, description="The public names it may use; default: all.")
+    limits: list[LimitSettings] = Field([], description="For all keys of the project together.")
+    keys: list[KeySettings] = Field([], description="Keys declared here; others are made at run time.")
+
+    @property
+    def project_id(self) -> str:
+        """What counters and ledger rows belong to: the id, else the name in lower case, with ``-`` for all
+        that is neither letter nor digit."""
+        return self.id or re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+
+class OrganizationSettings(Strict):
+    """The whole deployment."""
+
+    name: str = Field("default", description="Shown in reports.")
+    timezone: str = Field("UTC", description="IANA name, such as Europe/Vienna; days and months begin in it.")
+    limits: list[LimitSettings] = Field([], description="For all projects together.")
+    projects: list[ProjectSettings] = Field([], description="Projects declared here; read-only at run time.")
+
+
+class SpoolSettings(Strict):
+    """Where the bytes of answers wait until they are delivered."""
+
+    memory: Bytes = Field(64 * 2**20, description="Bytes of answers kept in memory, over all requests.")
+    max_answer: Bytes = Field(
+        512 * 2**20, gt=0, description="One upstream answer; more is refused and recorded."
+    )
+    directory: str | None = Field(
+        None, description="For answers beyond the memory budget; default: the system's temporary folder."
+    )
+
+
+class StorageSettings(Strict):
+    """What outlives the process."""
+
+    database: str = Field(
+        "sqlite:///data/imagegate.db",
+        description="The ledger: sqlite:///PATH or postgresql+asyncpg://…, or the env:NAME or file:PATH "
+        "that holds it.",
+    )
+    data: str = Field(
+        "data",
+        description="Folder for the lock file and the first key; the database and server.secret move with it "
+        "unless they are set.",
+    )
+
+
+class Settings(Strict):
+    """One whole configuration."""
+
+    server: ServerSettings = ServerSettings()
+    include: list[str] = Field(
+        [], description="Further files (globs, relative to this one): providers, models and projects."
+    )
+    upstream: UpstreamSettings = UpstreamSettings()
+    providers: dict[Name, ProviderSettings] = Field(
+        {}, description="Upstream accounts, by a name of your own."
+    )
+    models: dict[str, ModelSettings] | None = Field(
+        None, description="Absent: every catalog model of the configured providers. Present: only these."
+    )
+    routing: RoutingSettings = RoutingSettings()
+    normalization: NormalizationSettings = NormalizationSettings()
+    organization: OrganizationSettings = OrganizationSettings()
+    spool: SpoolSettings = SpoolSettings()
+    storage: StorageSettings = StorageSettings()

@@ -1,0 +1,59 @@
+"""The control address of a running server: what the command line asks it to do with its own ledger.
+
+It listens on a loopback port of its own; the address and the bearer token stand in the data folder's lock
+file, which its owner alone may read. One route, ``POST /OPERATION`` with a JSON object; the operations are
+those of gateway/ledger/administration.py.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+
+from litestar import Litestar, Request, Response, post
+from litestar.connection import ASGIConnection
+from litestar.exceptions import HTTPException
+from litestar.handlers import BaseRouteHandler
+
+from config.schema import Settings
+from gateway.errors import GatewayError, Unauthenticated
+from gateway.ledger.administration import Administration
+from gateway.ledger.ledger import Ledger
+
+LARGEST_BODY = 64 * 1024
+
+
+def build_control_app(ledger: Ledger, pepper: bytes, token: str, settings: Settings) -> Litestar:
+    """The app to serve on 127.0.0.1; every call needs ``Authorization: Bearer TOKEN``."""
+    administration = Administration(ledger, settings, lambda: pepper)
+    expected = f"Bearer {token}".encode()
+
+    def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+        given = connection.headers.get("authorization", "").encode("utf-8", "surrogatepass")
+        if not hmac.compare_digest(given, expected):
+            raise Unauthenticated("The control token is missing or wrong.")
+
+    @post("/{operation:path}", status_code=200)
+    async def perform(operation: str, data: dict[str, Any]) -> dict[str, Any]:
+        return await administration.perform(str(operation).strip("/"), data)
+
+    return Litestar(
+        [perform],
+        guards=[guard],
+        exception_handlers={GatewayError: _refused, HTTPException: _not_understood},
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=LARGEST_BODY,
+    )
+
+
+def _refused(_: Request[Any, Any, Any], error: GatewayError) -> Response[dict[str, Any]]:
+    return _error(int(error.status), error.message, error.param)
+
+
+def _not_understood(_: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
+    return _error(error.status_code, error.detail, None)
+
+
+def _error(status: int, message: str, param: str | None) -> Response[dict[str, Any]]:
+    return Response({"error": {"message": message, "param": param}}, status_code=status)

@@ -1,0 +1,103 @@
+"""All routes in one application. gateway/app.py makes the parts; nothing here opens or reads anything."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from litestar import Litestar, asgi
+from litestar.config.cors import CORSConfig
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import ControllerRouterHandler, HTTPScope, Receive, Send
+
+from config.catalog import Catalog
+from config.schema import Settings
+from gateway.api.auth import Authenticator
+from gateway.api.client_address import ClientAddresses
+from gateway.api.deployments import Deployments
+from gateway.api.errors import handle
+from gateway.api.health import Health, Ready
+from gateway.api.images import Engine, ImageRequests, utc_today
+from gateway.api.models import Models
+from gateway.api.openapi import OpenApi
+from gateway.api.request_ids import RequestIds
+from gateway.routing.directory import ModelDirectory
+from gateway.version import VERSION
+from providers.base import Operation
+
+PREFIXES = ("/v1", "/openai/v1")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiParts:
+    """What the HTTP face works with. ``ready`` says whether paid work can be taken now; ``routes`` are other
+    rooms' handlers; ``today`` is the UTC day by which models are shut down."""
+
+    settings: Settings
+    directory: ModelDirectory
+    catalog: Catalog
+    engine: Engine
+    authenticator: Authenticator
+    ready: Ready
+    routes: Sequence[ControllerRouterHandler] = ()
+    today: Callable[[], date] = utc_today
+
+
+def build_app(parts: ApiParts) -> Litestar:
+    """The application, ready to be served."""
+    origins = parts.settings.server.cors_origins
+    app = Litestar(
+        route_handlers=[*_image_routes(parts), *_other_routes(parts), *parts.routes],
+        exception_handlers={Exception: handle},
+        cors_config=CORSConfig(allow_origins=list(origins)) if origins else None,
+        openapi_config=None,
+        # Our own handler logs what nobody expected; Litestar's would also reconfigure the process's logging.
+        logging_config=None,
+        request_max_body_size=None,
+        debug=False,
+    )
+    # Litestar's middleware list runs inside its router; the id must also be on what no route takes.
+    app.asgi_handler = RequestIds(app.asgi_handler)
+    return app
+
+
+def _image_routes(parts: ApiParts) -> list[ASGIRouteHandler]:
+    routes, by_path = [], {}
+    for operation in Operation:
+        serve = ImageRequests(
+            operation,
+            settings=parts.settings,
+            directory=parts.directory,
+            catalog=parts.catalog,
+            engine=parts.engine,
+            authenticator=parts.authenticator,
+            today=parts.today,
+        )
+        routes.append(_route([f"{prefix}/images/{operation.value}" for prefix in PREFIXES], serve))
+        by_path[f"images/{operation.value}"] = serve
+    return [*routes, _route(["/openai/deployments"], Deployments(by_path), mount=True)]
+
+
+def _other_routes(parts: ApiParts) -> list[ASGIRouteHandler]:
+    server = parts.settings.server
+    models = Models(parts.directory, parts.authenticator, ClientAddresses(server.trusted_proxies))
+    return [
+        _route([f"{prefix}/models" for prefix in (*PREFIXES, "/openai")], models, mount=True),
+        _route(["/livez"], Health()),
+        _route(["/readyz"], Health(parts.ready)),
+        _route(["/openapi.json"], OpenApi(VERSION, server.public_url)),
+    ]
+
+
+HttpHandler = Callable[[HTTPScope, Receive, Send], Awaitable[None]]
+
+
+def _route(paths: Sequence[str], serve: HttpHandler, *, mount: bool = False) -> ASGIRouteHandler:
+    """A raw ASGI route; mounted, it also takes what lies below (Litestar gives such routes no path
+    parameters)."""
+
+    async def endpoint(scope: HTTPScope, receive: Receive, send: Send) -> None:
+        await serve(scope, receive, send)
+
+    return asgi(list(paths), is_mount=mount, copy_scope=False)(endpoint)

@@ -1,0 +1,96 @@
+"""The composition root: settings in, a running gateway's parts out. Nothing else builds parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from litestar import Litestar
+
+from config.catalog import Catalog, load_catalog
+from config.loader import Loaded
+from config.schema import Settings
+from config.secrets import SecretMissing
+from config.storage import database_url
+from gateway.api.auth import Authenticator
+from gateway.api.router import ApiParts, build_app
+from gateway.engine.engine import Engine
+from gateway.engine.spending import SpendingGate
+from gateway.ledger.ledger import Ledger
+from gateway.ledger.pepper import load_pepper
+from gateway.media.spool import SpoolRoom
+from gateway.routing import directory
+from gateway.routing.directory import ModelDirectory
+from providers import registry
+from providers.base import Provider
+from providers.http import UpstreamClient
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Everything a process serves with."""
+
+    app: Litestar
+    settings: Settings
+    ledger: Ledger
+    engine: Engine
+    directory: ModelDirectory
+    pepper: bytes
+
+
+@asynccontextmanager
+async def open_gateway(loaded: Loaded) -> AsyncIterator[Gateway]:
+    """Open stores and clients, build the app, and close them in reverse. The ledger's migrations have run
+    when this yields. Raises :class:`gateway.errors.Unavailable` or :class:`SecretMissing` with a text for the
+    operator."""
+    settings, catalog = loaded.settings, load_catalog()
+    async with AsyncExitStack() as stack:
+        pepper = load_pepper(settings, loaded.base)
+        ledger = await Ledger.open(database_url(settings, loaded.base), loaded.base)
+        stack.push_async_callback(ledger.close)
+        client = UpstreamClient(settings.upstream, base=loaded.base)
+        stack.push_async_callback(client.aclose)
+        providers, unusable = _providers(loaded, client)
+        for provider in providers.values():
+            stack.push_async_callback(provider.aclose)
+        models = directory.build(settings, catalog, unusable)
+        room = SpoolRoom(settings.spool.memory, settings.spool.max_answer, settings.spool.directory)
+        stack.callback(room.close)
+        engine = Engine(
+            providers,
+            ledger,
+            room,
+            SpendingGate(ledger, settings.organization.limits, settings.organization.timezone),
+            deadline=settings.routing.deadline,
+            max_attempts=settings.routing.max_attempts,
+        )
+        app = _app(loaded, catalog, models, engine, ledger, pepper)
+        yield Gateway(app, settings, ledger, engine, models, pepper)
+
+
+def _providers(loaded: Loaded, client: UpstreamClient) -> tuple[Mapping[str, Provider], Mapping[str, str]]:
+    """The usable providers, and for each other one why it is not, in words for the caller."""
+    built: dict[str, Provider] = {}
+    unusable: dict[str, str] = {}
+    for name, account in loaded.settings.providers.items():
+        try:
+            built[name] = registry.build(name, account, client, base=loaded.base)
+        except SecretMissing as missing:
+            unusable[name] = f"provider '{name}' has no key: {missing}. Set it and start the gateway again"
+    return built, unusable
+
+
+def _app(
+    loaded: Loaded, catalog: Catalog, models: ModelDirectory, engine: Engine, ledger: Ledger, pepper: bytes
+) -> Litestar:
+    return build_app(
+        ApiParts(
+            settings=loaded.settings,
+            directory=models,
+            catalog=catalog,
+            engine=engine,
+            authenticator=Authenticator(loaded.settings, ledger.keys, pepper, loaded.base),
+            ready=ledger.ready,
+        )
+    )

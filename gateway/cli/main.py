@@ -1,0 +1,29 @@
+"""``imagegate``: the command line."""
+
+from __future__ import annotations
+
+import rich_click as click
+
+from gateway.cli.check import check
+from gateway.cli.keys import keys
+from gateway.cli.serve import serve
+from gateway.cli.usage import usage
+from gateway.version import VERSION
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="imagegate")
+def cli() -> None:
+    """An OpenAI-compatible gateway for images: keys, quotas, failover and exact costs."""
+
+
+for command in (serve, check, keys, usage):
+    cli.add_command(command)
+
+
+def main() -> None:
+    cli(prog_name="imagegate")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""``imagegate serve``: start the gateway and say how to use it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import rich_click as click
+import structlog
+import uvicorn
+
+from config.loader import ConfigErrors, Loaded, load
+from config.schema import LimitSettings, Settings
+from config.secrets import SecretMissing
+from config.storage import with_data_folder
+from gateway import process
+from gateway.api.connection import Connection
+from gateway.api.control import build_control_app
+from gateway.app import Gateway, open_gateway
+from gateway.cli.welcome import first_key, welcome
+from gateway.errors import GatewayError
+from gateway.ledger.lock import take_data_folder
+from gateway.ledger.refusals import ControlAddress, InUse
+from gateway.telemetry import log
+
+_log = structlog.get_logger("imagegate")
+_DRAIN_MARGIN = 15.0
+
+
+@click.command()
+@click.option(
+    "--config", "config", type=click.Path(path_type=Path), help="YAML file; default: the embedded one."
+)
+@click.option("--host", help="Address to listen on.  [default: from the config, 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 picks a free one.  [default: 8080]")
+@click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="Folder for keys and ledger.")
+@click.option(
+    "--daily-limit",
+    metavar="USD|none",
+    help="Embedded default only: what real providers may cost per day.  [default: 10]",
+)
+def serve(
+    config: Path | None, host: str | None, port: int | None, data: Path | None, daily_limit: str | None
+) -> None:
+    """Start the gateway.
+
+    Without --config it runs on its embedded default: SQLite and keys in ./data, the 'sandbox' model, and
+    every OpenAI image model when OPENAI_API_KEY is set.
+    """
+    log.configure()
+    try:
+        loaded = _settings(config, host, port, data, daily_limit)
+        sys.exit(asyncio.run(_serve(loaded, embedded=config is None)))
+    except ConfigErrors as errors:
+        _refuse(str(errors))
+    except (InUse, SecretMissing, GatewayError, OSError) as error:
+        _refuse(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _refuse(reason: str) -> None:
+    click.echo(f"imagegate cannot start.\n{reason}", err=True)
+    sys.exit(1)
+
+
+def _settings(
+    config: Path | None, host: str | None, port: int | None, data: Path | None, daily_limit: str | None
+) -> Loaded:
+    if daily_limit is not None and config is not None:
+        raise click.UsageError(
+            "--daily-limit is for the embedded default; with --config, set organization.limits."
+        )
+    loaded = load(config)
+    if data is not None:
+        loaded = replace(loaded, settings=with_data_folder(loaded.settings, data))
+    if daily_limit is not None:
+        loaded = replace(loaded, settings=_with_daily_limit(loaded.settings, daily_limit))
+    server = loaded.settings.server
+    changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = loaded.settings.model_copy(update={"server": server.model_copy(update=changes)})
+    return replace(loaded, settings=settings)
+
+
+async def _serve(loaded: Loaded, *, embedded: bool) -> int:
+    settings = loaded.settings
+    process.tune_allocator()
+    files = process.raise_file_limit()
+    if files < process.WANTED_FILES:
+        _log.warning("few_open_files", limit=files, wanted=process.WANTED_FILES)
+    for warning in loaded.warnings:
+        _log.warning("config", detail=warning)
+    data = loaded.base / settings.storage.data
+    lock = take_data_folder(data)
+    try:
+        listener = _listen(settings.server.host, settings.server.port)
+        async with open_gateway(loaded) as gateway:
+            control_socket = _listen("127.0.0.1", 0)
+            token = secrets.token_urlsafe(32)
+            control = _Quiet(
+                _config(build_control_app(gateway.ledger, gateway.pepper, token, settings), control_socket)
+            )
+            control_task = asyncio.create_task(control.serve([control_socket]))
+            lock.publish(ControlAddress(f"http://127.0.0.1:{control_socket.getsockname()[1]}", token))
+            try:
+                await _run(gateway, listener, loaded, data, embedded)
+            finally:
+                control.should_exit = True
+                await control_task
+                if not await gateway.engine.running.drained(settings.routing.deadline + _DRAIN_MARGIN):
+                    _log.error("killed_in_flight", requests=len(gateway.engine.running))
+    finally:
+        lock.release()
+    return 0
+
+
+async def _run(gateway: Gateway, listener: socket.socket, loaded: Loaded, data: Path, embedded: bool) -> None:
+    server = uvicorn.Server(_config(gateway.app, listener, loaded.settings.routing.deadline))
+    address = _address(listener)
+    key = await first_key(gateway, data)
+    welcome(gateway, loaded, address, key, embedded=embedded)
+    _log.info(f"listening on {address}")
+    await server.serve([listener])
+
+
+def _config(app: object, listener: socket.socket, deadline: float = 10.0) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        fd=listener.fileno(),
+        loop="uvloop",
+        http=Connection,
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        # Above the idle time of the usual load balancers (60 s), so that they close first.
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=round(deadline + _DRAIN_MARGIN),
+    )
+
+
+class _Quiet(uvicorn.Server):
+    """The control listener: the public server alone answers signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(
+            f"Cannot listen on {host}:{port}: {error.strerror}. "
+            "Choose another port with --port (0 picks a free one)."
+        ) from None
+    listener.listen(2048)
+    listener.setblocking(False)
+    return listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{host}:{port}"
+
+
+def _with_daily_limit(settings: Settings, text: str) -> Settings:
+    try:
+        limits = [] if text == "none" else [LimitSettings.model_validate({"spend_usd": text, "per": "day"})]
+    except ValueError:
+        raise click.BadParameter(f"expected dollars such as 50 or 0.50, or none; got {text!r}") from None
+    organization = settings.organization.model_copy(update={"limits": limits})
+    return settings.model_copy(update={"organization": organization})

@@ -1,0 +1,36 @@
+"""What passes between the HTTP face and the engine, besides the call itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """``request_id`` is ours (``req_`` + 32 hex), ``client_request_id`` the client's ``X-Client-Request-Id``,
+    ``received_at`` UTC, ``started`` the ``perf_counter`` at which the request arrived, in seconds."""
+
+    request_id: str
+    received_at: datetime
+    started: float
+    client_request_id: str | None = None
+    notes: dict[str, object] = field(default_factory=dict)
+    """What the request's one log line will say; the engine adds to it, the HTTP face writes it."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """A success, ready to be delivered. ``length`` is in bytes, None for a stream of events.
+
+    ``chunks`` may be read once; ``delivered`` must be awaited exactly once with whether the client was
+    given every byte: it frees the spool and writes the request's last record.
+    """
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    content_type: str
+    chunks: AsyncIterator[bytes]
+    length: int | None
+    delivered: Callable[[bool], Awaitable[None]]

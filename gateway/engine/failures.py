@@ -1,0 +1,181 @@
+"""What a provider's failure means: for the ledger, for the next target, and for the client.
+
+Three tables, one row a case; the sources are failover.md's decisions and the named failure cases
+(docs/architecture.md). Nothing here knows HTTP routes or stores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.errors import UpstreamFailed
+from gateway.ledger.records import AttemptState
+from providers.base import Certainty, Kind, ProviderError
+
+MAX_RETRY_AFTER = 60.0
+"""Seconds. Longer hints make SDKs give up silently (Python) or ignore them (Node)."""
+
+_STATES = {
+    Certainty.NOT_SENT: AttemptState.RELEASED,
+    Certainty.REJECTED: AttemptState.RELEASED,
+    Certainty.FAILED: AttemptState.RELEASED,
+    Certainty.MAYBE_ACCEPTED: AttemptState.UNKNOWN,
+    Certainty.ANSWERED: AttemptState.UNKNOWN,
+}
+
+_OUT_OF_MONEY = frozenset(
+    {
+        "insufficient_quota",
+        "credit_balance_exhausted",
+        "billing_hard_limit_reached",
+        "organization_usage_limit_exceeded",
+        "organization_spend_limit_exceeded",
+        "project_spend_limit_exceeded",
+    }
+)
+"""The provider's codes for an account that must be paid or raised; told on as they are."""
+
+_CLEAR = frozenset({Certainty.NOT_SENT, Certainty.REJECTED, Certainty.FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class _Face:
+    """How a failure is shown: None takes the upstream's own word."""
+
+    status: int | None
+    type: str | None
+    code: str | None
+    text: str
+    retryable: bool | None = None
+
+
+_MODERATION = (
+    "Your request was rejected by the safety system of provider '{provider}'. If you believe this is an "
+    "error, contact your gateway's operator and include the request ID {request_id}."
+)
+
+_KINDS = {
+    Kind.MODERATION: _Face(400, "image_generation_user_error", "moderation_blocked", _MODERATION, False),
+    Kind.INVALID: _Face(400, None, None, "{message}", False),
+    Kind.NOT_FOUND: _Face(
+        502,
+        "server_error",
+        "upstream_model_not_found",
+        "Provider '{provider}' does not know the model this gateway is configured to use there: {message} "
+        "This is for the gateway's operator to mend. Request ID {request_id}.",
+        False,
+    ),
+    Kind.AUTH: _Face(
+        502,
+        "server_error",
+        "upstream_auth_failed",
+        "Provider '{provider}' refused the gateway's own credentials; your key is fine. This is for the "
+        "gateway's operator to mend. Request ID {request_id}.",
+    ),
+    Kind.THROTTLED: _Face(429, "rate_limit_error", "rate_limit_exceeded", "Provider '{provider}': {message}"),
+    Kind.OVERLOADED: _Face(503, "server_error", "server_is_overloaded", "Provider '{provider}': {message}"),
+    Kind.TIMEOUT: _Face(
+        504,
+        "server_error",
+        "upstream_timeout",
+        "Provider '{provider}' did not answer in time. It may have made (and billed) the picture. "
+        "Request ID {request_id}.",
+        False,
+    ),
+    Kind.EMPTY: _Face(
+        502,
+        "server_error",
+        "empty_result",
+        "Provider '{provider}' answered without a picture. Request ID {request_id}.",
+        False,
+    ),
+    Kind.BAD_PAYLOAD: _Face(
+        502,
+        "server_error",
+        "bad_upstream_payload",
+        "Provider '{provider}' sent an answer that cannot be used: {message} Request ID {request_id}.",
+        False,
+    ),
+    Kind.SERVER: _Face(
+        None, "server_error", None, "Provider '{provider}': {message} Request ID {request_id}."
+    ),
+}
+
+_UNKNOWN = _Face(
+    502,
+    "server_error",
+    "upstream_unknown",
+    "Provider '{provider}' broke off without saying whether it made the picture. It was not tried "
+    "elsewhere, since it may have been billed. Request ID {request_id}.",
+    False,
+)
+
+_ACCOUNT_EMPTY = _Face(
+    429,
+    "insufficient_quota",
+    None,
+    "The gateway's own account at provider '{provider}' has no credit left or has reached its limit there: "
+    "{message} This is for the gateway's operator to mend. Request ID {request_id}.",
+    False,
+)
+
+_UNREACHABLE = _Face(
+    502,
+    "server_error",
+    "upstream_unreachable",
+    "Provider '{provider}' could not be reached: {message} Nothing was sent. Request ID {request_id}.",
+)
+
+
+def state_after(error: ProviderError) -> AttemptState:
+    """The ledger state of an attempt that ended with ``error`` and without reported usage.
+
+    ``billed`` is what the provider's terms say of this failure. A safety refusal counts as unknown, unless
+    its details place it before any work: what filters cost is unverified for every provider.
+    """
+    if error.billed is not None:
+        return AttemptState.RELEASED if error.billed == "no" else AttemptState.UNKNOWN
+    if error.kind is Kind.MODERATION:
+        before_work = (error.details or {}).get("moderation_stage") == "input"
+        return AttemptState.RELEASED if before_work else AttemptState.UNKNOWN
+    return _STATES[error.certainty]
+
+
+def may_continue(error: ProviderError) -> bool:
+    """Whether the next target may be tried: only when this one clearly made nothing."""
+    return error.certainty in _CLEAR and error.kind is not Kind.MODERATION
+
+
+def to_client(error: ProviderError, provider: str, request_id: str) -> UpstreamFailed:
+    """OpenAI's words for it. A failure that is clear stays retryable for the client's SDK; one after which
+    money may have been spent carries ``x-should-retry: false``."""
+    face = _face(error)
+    return UpstreamFailed(
+        face.text.format(provider=provider, message=_sentence(error.message), request_id=request_id),
+        status=face.status or _server_status(error.status),
+        type=face.type or error.type or "invalid_request_error",
+        code=face.code or error.code,
+        param=error.param if error.kind is Kind.INVALID else None,
+        retryable=face.retryable,
+        retry_after=error.retry_after,
+        extra={"moderation_details": dict(error.details)} if error.details is not None else None,
+    )
+
+
+def _face(error: ProviderError) -> _Face:
+    if error.code in _OUT_OF_MONEY and error.certainty is Certainty.REJECTED:
+        return _ACCOUNT_EMPTY
+    if error.certainty is Certainty.MAYBE_ACCEPTED and error.kind is not Kind.TIMEOUT:
+        return _UNKNOWN
+    if error.certainty is Certainty.NOT_SENT and error.kind not in (Kind.OVERLOADED, Kind.INVALID, Kind.AUTH):
+        return _UNREACHABLE
+    return _KINDS[error.kind]
+
+
+def _server_status(status: int | None) -> int:
+    return status if status is not None and 500 <= status <= 599 else 502
+
+
+def _sentence(message: str) -> str:
+    text = message.strip() or "no reason given."
+    return text if text[-1] in ".!?" else text + "."

@@ -1,0 +1,86 @@
+"""An answer delivered in one piece: into the spool, past the scanner, judged before a byte goes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.images.amounts import Usage
+from gateway.images.skeleton import BadAnswer, EmptyAnswer, Scanned, Scanner, pictures
+from gateway.images.sniff import Picture
+from gateway.images.usage import read_usage
+from gateway.media.spool import Spool, SpoolFailed, SpoolRoom, SpoolTooLarge
+from providers.base import Certainty, ImageResult, Kind, ProviderError
+from providers.openai_spoken import error_in_answer
+
+
+class UnusableAnswer(ProviderError):
+    """A 2xx answer that cannot be delivered; ``usage`` is what it says was billed, if it says."""
+
+    def __init__(self, kind: Kind, message: str, usage: Usage | None = None) -> None:
+        super().__init__(kind, Certainty.ANSWERED, message, status=200)
+        self.usage = usage
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A verified answer. ``lost`` is set when the disk failed under it: it was read and can be settled, but
+    not delivered."""
+
+    spool: Spool
+    scanned: Scanned
+    pictures: list[Picture]
+    usage: Usage | None
+    lost: SpoolFailed | None = None
+
+    @property
+    def images(self) -> int:
+        return len(self.pictures)
+
+
+async def receive_whole(result: ImageResult, room: SpoolRoom, *, provider: str, prompt: str) -> Whole:
+    """Read a result to its end and judge it. Raises :class:`ProviderError`; frees the spool if it does."""
+    spool, scanner = room.spool(), Scanner()
+    try:
+        lost = await _fill(result, spool, scanner)
+        scanned = scanner.finish()
+        error = error_in_answer(scanned.document, provider=provider, prompt=prompt)
+        if error is not None and not scanned.document.get("data"):
+            raise error
+        usage = read_usage(scanned.document)
+        return Whole(spool, scanned, _judged(scanned, usage), usage, lost)
+    except BaseException as error:
+        spool.close()
+        if isinstance(error, BadAnswer):
+            raise UnusableAnswer(Kind.BAD_PAYLOAD, str(error)) from None
+        raise
+    finally:
+        await result.aclose()
+
+
+async def _fill(result: ImageResult, spool: Spool, scanner: Scanner) -> SpoolFailed | None:
+    """Chunks into both. When the disk fails, the rest is still read: the scanner finds what was billed."""
+    lost: SpoolFailed | None = None
+    async for chunk in result.body:
+        scanner.feed(chunk)
+        if lost is None:
+            try:
+                await spool.write(chunk)
+            except SpoolTooLarge as error:
+                raise BadAnswer(str(error)) from None
+            except SpoolFailed as error:
+                lost = error
+    if lost is None:
+        try:
+            await spool.finish()
+        except SpoolFailed as error:
+            lost = error
+    return lost
+
+
+def _judged(scanned: Scanned, usage: Usage | None) -> list[Picture]:
+    try:
+        return pictures(scanned)
+    except EmptyAnswer as error:
+        raise UnusableAnswer(Kind.EMPTY, str(error), usage) from None
+    except BadAnswer as error:
+        raise UnusableAnswer(Kind.BAD_PAYLOAD, str(error), usage) from None

@@ -1,0 +1,206 @@
+"""From the values that ``Ledger.record`` takes to rows and statements.
+
+Every statement can be repeated: a row is inserted once, an end is written where none stands. So a batch whose
+outcome is unclear (a connection lost during COMMIT) may simply be sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Table, Text, Update, and_, bindparam, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gateway.images.pricing import MOST_TOKENS
+from gateway.ledger.records import AttemptEnd, AttemptState, Entry, NewAttempt, NewRequest, RequestEnd, Usage
+from gateway.ledger.tables import RUNNING, attempts, requests
+
+LONGEST_TEXT = 1024
+"""Characters kept of a text that a client or a provider chose."""
+
+Row = dict[str, Any]
+
+
+_NAMES: dict[type, tuple[str, ...]] = {
+    kind: tuple(field.name for field in fields(kind)) for kind in (NewRequest, NewAttempt, RequestEnd, Usage)
+}
+
+
+class NoSuchRow(LookupError):
+    """An end for a request or an attempt that was never recorded."""
+
+
+def to_row(entry: Entry) -> Row:
+    """The row of one entry. Raises ValueError for what the ledger cannot mean, e.g. a naive datetime, an
+    attempt that ends as ``dispatched``, a released attempt that costs something."""
+    if isinstance(entry, AttemptEnd):
+        return _attempt_end(entry)
+    if isinstance(entry, RequestEnd):
+        row = _clean(_values(entry), skip=("request_id",))
+        row["client_gone"] = int(entry.client_gone)
+        row["_request_id"] = row.pop("request_id")
+        _not_negative(entry.cost)
+        return row
+    row = _clean(_values(entry), skip=("request_id", "attempt_id"))
+    if isinstance(entry, NewAttempt):
+        row["_request_id"] = entry.request_id
+    return row
+
+
+def _values(value: NewRequest | NewAttempt | RequestEnd | Usage) -> Row:
+    return {name: getattr(value, name) for name in _NAMES[type(value)]}
+
+
+def _attempt_end(entry: AttemptEnd) -> Row:
+    charge = entry.charge
+    cost = None if charge is None else charge.cost
+    _not_negative(cost)
+    if entry.state is AttemptState.DISPATCHED:
+        raise ValueError("an attempt cannot end as dispatched")
+    if entry.state is AttemptState.RELEASED and cost:
+        raise ValueError("a released attempt costs nothing; settle one that was charged")
+    row = _clean(
+        {
+            "ended_at": entry.ended_at,
+            "http_status": entry.http_status,
+            "kind": entry.kind,
+            "certainty": entry.certainty,
+            "error_code": entry.error_code,
+            "upstream_request_id": entry.upstream_request_id,
+            "flags": ",".join(charge.flags) if charge and charge.flags else None,
+        }
+    )
+    usage = _values(entry.usage or Usage())
+    row.update(
+        {name: count if count is None or count <= MOST_TOKENS else None for name, count in usage.items()}
+    )
+    row["_attempt_id"] = entry.attempt_id
+    row["_state"] = str(entry.state)
+    row["_price_version"] = charge.price_version if charge else None
+    row["images"] = entry.images
+    row["cost"] = cost
+    return row
+
+
+def _not_negative(cost: int | None) -> None:
+    if cost is not None and cost < 0:
+        raise ValueError("a cost cannot be negative")
+
+
+def _clean(row: Row, skip: Sequence[str] = ()) -> Row:
+    """Texts that any database can hold. Some are a client's own words: a NUL or half a surrogate pair in an
+    end user's name must not keep a charge out of the ledger."""
+    for name, value in row.items():
+        if isinstance(value, str):
+            if name not in skip:
+                text = value.replace("\0", "\ufffd")[:LONGEST_TEXT]
+                row[name] = text.encode("utf-8", "replace").decode("utf-8")
+        elif isinstance(value, datetime) and value.tzinfo is None:
+            raise ValueError(f"{name} needs a time zone")
+    return row
+
+
+def apply(connection: Connection, batch: Sequence[tuple[type[Entry], Row]]) -> None:
+    """Write a batch with one statement a kind, beginnings before ends; within a kind, order is kept.
+
+    Raises :class:`NoSuchRow` for an end without its beginning and what the database raises.
+    """
+    rows: dict[type[Entry], list[Row]] = {}
+    for kind, row in batch:
+        rows.setdefault(kind, []).append(row)
+    insert = _INSERTS[connection.dialect.name]
+    for kind in (NewRequest, NewAttempt):
+        if kind in rows:
+            connection.execute(insert[kind], rows[kind])
+    for kind, statement, table in (
+        (AttemptEnd, _END_ATTEMPT, attempts),
+        (RequestEnd, _END_REQUEST, requests),
+    ):
+        if kind in rows:
+            done = connection.execute(statement, rows[kind])
+            if done.rowcount != len(rows[kind]):
+                _check_present(connection, table, rows[kind])
+
+
+def _check_present(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """A repeated end changes no row; an end of nothing changes none either, and that one is an error."""
+    (column,) = table.primary_key.columns
+    wanted = {row[f"_{column.name}"] for row in rows}
+    missing = wanted - set(connection.scalars(select(column).where(column.in_(wanted))))
+    if missing:
+        raise NoSuchRow(f"never recorded: {', '.join(sorted(missing))}")
+
+
+def _of_request(name: str) -> Any:
+    """A column of the attempt's request. NULL, and so refused, where the request was never recorded."""
+    return select(requests.c[name]).where(requests.c.request_id == bindparam("_request_id")).scalar_subquery()
+
+
+def _inserts(insert: Any) -> dict[type[Entry], Any]:
+    attempt = {name: _of_request(name) for name in ("received_at", "project_id", "key_id")}
+    return {
+        NewRequest: insert(requests).on_conflict_do_nothing(index_elements=["request_id"]),
+        NewAttempt: insert(attempts)
+        .values(**attempt, state=str(AttemptState.DISPATCHED))
+        .on_conflict_do_nothing(index_elements=["attempt_id"]),
+    }
+
+
+_INSERTS = {"sqlite": _inserts(sqlite.insert), "postgresql": _inserts(postgresql.insert)}
+
+
+def _end_attempt() -> Update:
+    """dispatched → any end; unknown → settled, when a late answer or a reconciliation says what it cost.
+    Settled and released are final."""
+    state = attempts.c.state
+    may_end = or_(
+        state == AttemptState.DISPATCHED,
+        and_(state == AttemptState.UNKNOWN, bindparam("_state", type_=Text) == AttemptState.SETTLED),
+    )
+    names = [
+        "ended_at",
+        "http_status",
+        "kind",
+        "certainty",
+        "error_code",
+        "upstream_request_id",
+        "cost",
+        "flags",
+    ]
+    names += ["images", *_NAMES[Usage]]
+    return (
+        update(attempts)
+        .where(attempts.c.attempt_id == bindparam("_attempt_id"), may_end)
+        .values(
+            {name: bindparam(name) for name in names}
+            | {
+                "state": bindparam("_state"),
+                "price_version": func.coalesce(
+                    bindparam("_price_version", type_=Text), attempts.c.price_version
+                ),
+            }
+        )
+    )
+
+
+def _end_request() -> Update:
+    names = ["ended_at", "status", "error_code", "provider", "attempts", "images", "cost", "overhead_ms"]
+    return (
+        update(requests)
+        .where(requests.c.request_id == bindparam("_request_id"), requests.c.ended_at.is_(None))
+        .values({name: bindparam(name) for name in [*names, "client_gone"]})
+    )
+
+
+_END_ATTEMPT = _end_attempt()
+_END_REQUEST = _end_request()
+
+
+def interrupt_running(connection: Connection, now: datetime) -> int:
+    """Mark what a killed process left ``dispatched`` as ``unknown``; returns how many. Only where this
+    process is the only one: another replica's running calls look the same."""
+    values = {"state": str(AttemptState.UNKNOWN), "ended_at": now, "error_code": "interrupted"}
+    return connection.execute(update(attempts).where(RUNNING).values(values)).rowcount

@@ -1,0 +1,208 @@
+"""The ledger's tables (SQLAlchemy Core), the same on SQLite and PostgreSQL.
+
+* Money is integer nano-dollars (64-bit).
+* A moment is integer microseconds since 1970 UTC: exact, ordered and indexed alike on both databases, where a
+  text or a zoned timestamp would be compared differently. :class:`Moment` turns it into aware datetimes.
+* SQLite tables are STRICT, so that a wrong type is an error and not a silently stored text.
+* ``attempts`` repeats its request's ``received_at``, ``project_id`` and ``key_id``: a cost belongs to the
+  window and the scopes in which the request was admitted, and one covering index then answers "what was
+  spent".
+
+The schema is made by ``migrations/``, not from here; a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects import sqlite
+
+from gateway.ledger.records import AttemptState
+
+BigInt = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
+"""64 bits on both; STRICT tables know no BIGINT."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_micros(moment: datetime) -> int:
+    """Microseconds since 1970 UTC. Raises ValueError for a naive datetime: its instant is not known."""
+    if moment.tzinfo is None:
+        raise ValueError("a moment in the ledger needs a time zone")
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime outside, integer microseconds inside."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        return dialect.type_descriptor(sqlite.INTEGER() if dialect.name == "sqlite" else BigInteger())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else to_micros(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else from_micros(value)
+
+
+metadata = MetaData()
+
+_STATES = ", ".join(f"'{state}'" for state in AttemptState)
+
+# Literals and not parameters: a planner uses a partial index only for a condition it can read.
+SETTLED = text(f"attempts.state = '{AttemptState.SETTLED}'")
+RUNNING = text(f"attempts.state = '{AttemptState.DISPATCHED}'")
+_SETTLED = text(f"state = '{AttemptState.SETTLED}'")
+_RUNNING = text(f"state = '{AttemptState.DISPATCHED}'")
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    sqlite_strict=True,
+)
+"""Facts about this database: ``instance_id``, ``created_at``."""
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("project_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("redacted", Text, nullable=False),
+    Column("models", Text, comment="JSON list of public model names; NULL: every model of the project"),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
+    UniqueConstraint("digest", name="api_keys_digest"),
+    sqlite_strict=True,
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("received_at", Moment, nullable=False),
+    Column("project_id", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("size", Text),
+    Column("quality", Text),
+    Column("output_format", Text),
+    Column("end_user", Text),
+    Column("client_request_id", Text),
+    Column("tags", Text),
+    Column("ended_at", Moment),
+    Column("status", Integer),
+    Column("error_code", Text),
+    Column("provider", Text),
+    Column("attempts", Integer),
+    Column("images", Integer),
+    Column("cost", BigInt),
+    Column("overhead_ms", Integer),
+    Column("client_gone", Integer, nullable=False, server_default=text("0")),
+    CheckConstraint("client_gone IN (0, 1)", name="requests_client_gone"),
+    CheckConstraint("cost >= 0", name="requests_cost"),
+    CheckConstraint("(ended_at IS NULL) = (status IS NULL)", name="requests_end"),
+    Index("requests_received", "received_at"),
+    Index("requests_of_key", "key_id", "received_at"),
+    sqlite_strict=True,
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("attempt_id", Text, primary_key=True),
+    Column("request_id", Text, ForeignKey("requests.request_id", name="attempts_request"), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("project_id", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("upstream_model", Text, nullable=False),
+    Column("dispatched_at", Moment, nullable=False),
+    Column("price_version", Text),
+    Column("state", Text, nullable=False),
+    Column("ended_at", Moment),
+    Column("http_status", Integer),
+    Column("kind", Text),
+    Column("certainty", Text),
+    Column("error_code", Text),
+    Column("upstream_request_id", Text),
+    Column("input_tokens", BigInt),
+    Column("input_text_tokens", BigInt),
+    Column("input_image_tokens", BigInt),
+    Column("cached_text_tokens", BigInt),
+    Column("cached_image_tokens", BigInt),
+    Column("output_tokens", BigInt),
+    Column("output_text_tokens", BigInt),
+    Column("output_image_tokens", BigInt),
+    Column("total_tokens", BigInt),
+    Column("cost", BigInt, comment="nano-dollars; NULL: not known"),
+    Column("flags", Text, comment="comma-separated, see gateway/images/pricing.py"),
+    Column("images", Integer),
+    CheckConstraint(f"state IN ({_STATES})", name="attempts_state"),
+    CheckConstraint(f"(state = '{AttemptState.DISPATCHED}') = (ended_at IS NULL)", name="attempts_end"),
+    CheckConstraint("cost >= 0", name="attempts_cost"),
+    CheckConstraint(
+        f"state <> '{AttemptState.RELEASED}' OR cost IS NULL OR cost = 0", name="attempts_released"
+    ),
+    UniqueConstraint("request_id", "ordinal", name="attempts_ordinal"),
+    # Rows enter these when they settle, so a dispatch costs no index but the two it needs. ``state`` is in
+    # them, though it is always the same, because SQLite would otherwise read the table for it.
+    Index("attempts_spent", "received_at", "cost", "state", sqlite_where=_SETTLED, postgresql_where=_SETTLED),
+    Index(
+        "attempts_spent_by_project",
+        "project_id",
+        "received_at",
+        "cost",
+        "state",
+        sqlite_where=_SETTLED,
+        postgresql_where=_SETTLED,
+    ),
+    Index(
+        "attempts_spent_by_key",
+        "key_id",
+        "received_at",
+        "cost",
+        "state",
+        sqlite_where=_SETTLED,
+        postgresql_where=_SETTLED,
+    ),
+    # What a start after a crash looks for; all but empty at any time.
+    Index(
+        "attempts_running",
+        "attempt_id",
+        sqlite_where=_RUNNING,
+        postgresql_where=_RUNNING,
+    ),
+    sqlite_strict=True,
+)

@@ -1,0 +1,197 @@
+"""Bodies on their way: chunks kept as they came, in memory under one budget over all requests, beyond it in
+an unlinked temporary file that a thread writes and reads.
+
+Nothing is joined, decoded or copied. A slow reader costs its own spool and nothing else: the upstream was
+read at full speed and its connection is free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+_BATCH = 512 << 10
+"""Bytes gathered before a thread is asked to write them: a hop costs more than the write."""
+_READ = 256 << 10
+
+T = TypeVar("T")
+
+
+class SpoolFailed(OSError):
+    """The disk cannot take the spool (full, gone, not writable)."""
+
+
+class SpoolTooLarge(ValueError):
+    """One answer is larger than ``spool.max_answer``."""
+
+
+class SpoolRoom:
+    """The memory budget and the disk threads, one per process.
+
+    ``memory`` is in bytes over all spools; ``max_answer`` in bytes for one; ``directory`` None means the
+    system's temporary folder.
+    """
+
+    def __init__(self, memory: int, max_answer: int, directory: str | None = None) -> None:
+        self.memory = memory
+        self.max_answer = max_answer
+        self.directory = directory
+        self.in_memory = 0
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="spool")
+
+    def spool(self) -> Spool:
+        return Spool(self)
+
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    def later(self, call: Callable[[], object]) -> None:
+        """Run a cleanup in a thread without waiting; freeing a large file takes milliseconds."""
+        try:
+            self._threads.submit(call)
+        except RuntimeError:  # the process is leaving and the threads are gone
+            call()
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True)
+
+
+class Spool:
+    """One body. Written to its end by one task, then read; ``close`` frees it and may be repeated."""
+
+    __slots__ = (
+        "_closed",
+        "_fd",
+        "_held",
+        "_memory",
+        "_pending",
+        "_pending_size",
+        "_room",
+        "_written",
+        "size",
+    )
+
+    def __init__(self, room: SpoolRoom) -> None:
+        self._room = room
+        self._memory: deque[bytes] = deque()
+        self._held = 0
+        self._fd: int | None = None
+        self._written = 0
+        self._pending: list[bytes] = []
+        self._pending_size = 0
+        self._closed = False
+        self.size = 0
+
+    @property
+    def on_disk(self) -> bool:
+        return self._fd is not None
+
+    async def write(self, chunk: bytes) -> None:
+        """Raises :class:`SpoolTooLarge` or :class:`SpoolFailed`; what was written before stays readable."""
+        size = len(chunk)
+        if self.size + size > self._room.max_answer:
+            raise SpoolTooLarge(f"the answer is larger than {self._room.max_answer} bytes")
+        if self._fd is None and not self._pending and self._room.in_memory + size <= self._room.memory:
+            self._memory.append(chunk)
+            self._held += size
+            self._room.in_memory += size
+        else:
+            self._pending.append(chunk)
+            self._pending_size += size
+            if self._pending_size >= _BATCH:
+                await self._flush()
+        self.size += size
+
+    async def finish(self) -> None:
+        """Call once after the last write."""
+        if self._pending:
+            await self._flush()
+
+    async def _flush(self) -> None:
+        batch, self._pending, self._pending_size = self._pending, [], 0
+        try:
+            self._fd, written = await self._room.in_thread(
+                lambda: _append(self._fd, self._room.directory, batch, self._written)
+            )
+        except OSError as error:
+            raise SpoolFailed(error.errno or 0, f"the spool cannot be written: {error.strerror}") from None
+        self._written += written
+
+    async def chunks(self, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from ``start`` to ``stop``. Reading the whole body frees memory behind the reader, so it
+        can be done once; a part may be read any number of times before."""
+        stop = self.size if stop is None else stop
+        frees = start == 0 and stop == self.size
+        in_memory = self.size - self._written - self._pending_size
+        async for chunk in self._from_memory(start, stop, frees):
+            yield chunk
+        position = max(start - in_memory, 0)
+        end = stop - in_memory
+        while position < end:
+            chunk = await self._read(position, min(_READ, end - position))
+            position += len(chunk)
+            yield chunk
+
+    async def _from_memory(self, start: int, stop: int, frees: bool) -> AsyncIterator[bytes]:
+        if frees:
+            while self._memory:
+                chunk = self._memory.popleft()
+                yield chunk
+                self._release(len(chunk))
+            return
+        position = 0
+        for chunk in self._memory:
+            low, high = max(start - position, 0), min(stop - position, len(chunk))
+            if low < high:
+                yield chunk if high - low == len(chunk) else chunk[low:high]
+            position += len(chunk)
+
+    async def _read(self, position: int, size: int) -> bytes:
+        fd = self._fd
+        if fd is None:
+            raise SpoolFailed(0, "the spool holds fewer bytes than it should")
+        try:
+            chunk = await self._room.in_thread(lambda: os.pread(fd, size, position))
+        except OSError as error:
+            raise SpoolFailed(error.errno or 0, f"the spool cannot be read: {error.strerror}") from None
+        if not chunk:
+            raise SpoolFailed(0, "the spool's file is shorter than what was written")
+        return chunk
+
+    def _release(self, size: int) -> None:
+        # After close() the remainder was handed back already; a reader that goes on must not do it twice.
+        if not self._closed:
+            self._held -= size
+            self._room.in_memory -= size
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._room.in_memory -= self._held
+        self._held = 0
+        self._memory.clear()
+        self._pending.clear()
+        if self._fd is not None:
+            fd, self._fd = self._fd, None
+            self._room.later(lambda: os.close(fd))
+
+
+def _append(fd: int | None, directory: str | None, batch: Sequence[bytes], at: int) -> tuple[int, int]:
+    """Write a batch at an offset, opening the unlinked file first if there is none; (fd, bytes written)."""
+    if fd is None:
+        with tempfile.TemporaryFile(dir=directory, prefix="imagegate-spool-") as file:
+            fd = os.dup(file.fileno())
+    written = 0
+    for chunk in batch:
+        view = memoryview(chunk)
+        while view:
+            count = os.pwrite(fd, view, at + written)
+            written += count
+            view = view[count:]
+    return fd, written

@@ -1,0 +1,37 @@
+"""What this process asks of its host before it serves: the allocator's settings and enough open files."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import sys
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_MMAP_THRESHOLD = 4 << 20
+_TRIM_THRESHOLD = 64 << 20
+WANTED_FILES = 4096
+
+
+def tune_allocator() -> bool:
+    """Keep glibc from serving 64-256 KB read buffers by mmap, which made uploads about half as fast
+    (docs/architecture.md). False where the C library has no ``mallopt`` (musl, macOS)."""
+    if sys.platform != "linux":
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD)) and bool(
+        mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD)
+    )
+
+
+def raise_file_limit() -> int:
+    """Raise the soft limit of open files towards ``WANTED_FILES``; the limit now in force. A held request
+    needs two sockets, and a spooled one a file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return soft

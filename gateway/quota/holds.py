@@ -1,0 +1,141 @@
+"""What an attempt holds, and the states it goes through.
+
+::
+
+    (none) ─ reserve ─▶ held ─ dispatch ─▶ dispatched ─ settle ─▶ settled
+                         │                  │   │ release ─▶ released
+                         │ release,         │
+                         ▼ lease out        ▼ lease out, outcome unclear
+                        released          unknown ─ settle ─▶ settled, or release ─▶ released
+
+Where a line's amount sits in each state is one table (:func:`place`), which both stores follow: a move takes
+the amount out of one place and puts it into the other. ``unknown`` counts against the limit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from gateway.quota.terms import Kind, Measure
+
+
+class State(StrEnum):
+    HELD = "held"
+    DISPATCHED = "dispatched"
+    UNKNOWN = "unknown"
+    SETTLED = "settled"
+    RELEASED = "released"
+
+    @property
+    def terminal(self) -> bool:
+        return self in (State.SETTLED, State.RELEASED)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One amount in one counter. ``slot`` is the window's id or the bucket's number; ``param`` a bucket's
+    length in ms or a rate's limit per minute; ``expires`` ms since 1970 at which nobody will ask for that
+    window any more, -1 for never."""
+
+    counter: str
+    kind: Kind
+    measure: Measure
+    amount: int
+    slot: str
+    param: int
+    expires: int
+
+    @property
+    def key(self) -> str:
+        """The counter's name in a store."""
+        if self.kind is Kind.WINDOW:
+            return f"{self.kind}:{self.counter}:{self.slot}"
+        return f"{self.kind}:{self.counter}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What one attempt has reserved. ``rid`` is ``{request_id}/{ordinal}``; ``admitted`` the moment of
+    admission in ms by the store's clock, which decides the windows that every later amount goes to."""
+
+    rid: str
+    admitted: int
+    lease_ms: int
+    lines: tuple[Line, ...]
+
+    def amount(self, measure: Measure) -> int:
+        """What is held of a measure (the same in all its counters); 0 where no limit counts it."""
+        return next((line.amount for line in self.lines if line.measure is measure), 0)
+
+    def dump(self) -> str:
+        """As text, for the ledger's intent row; :func:`load` reads it."""
+        return _dump([self.rid, self.admitted, self.lease_ms, _rows(self.lines)])
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchedHold:
+    """Leave to call the provider, given by ``QuotaStore.dispatch`` alone. A provider call takes one, so that
+    no route can spend without it."""
+
+    hold: Hold
+
+
+def load(text: str | bytes) -> Hold:
+    """The inverse of :meth:`Hold.dump`."""
+    rid, admitted, lease_ms, rows = json.loads(text)
+    return Hold(rid, admitted, lease_ms, _lines(rows))
+
+
+def dump_lines(lines: tuple[Line, ...]) -> str:
+    return _dump(_rows(lines))
+
+
+def load_lines(text: str | bytes) -> tuple[Line, ...]:
+    return _lines(json.loads(text))
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _rows(lines: tuple[Line, ...]) -> list[list[Any]]:
+    return [[x.counter, x.kind, x.measure, x.amount, x.slot, x.param, x.expires] for x in lines]
+
+
+def _lines(rows: list[list[Any]]) -> tuple[Line, ...]:
+    return tuple(Line(row[0], Kind(row[1]), Measure(row[2]), *row[3:]) for row in rows)
+
+
+Amounts = Mapping[Measure, int]
+
+SETTLED, HELD, UNKNOWN = "s", "h", "u"
+"""The three places of a window's counter."""
+
+_SETTLING = {State.HELD: HELD, State.DISPATCHED: HELD, State.UNKNOWN: UNKNOWN, State.SETTLED: SETTLED}
+_COUNTED = {
+    State.HELD: HELD,
+    State.DISPATCHED: SETTLED,
+    State.UNKNOWN: SETTLED,
+    State.SETTLED: SETTLED,
+}
+
+
+def place(measure: Measure, state: State | None) -> str | None:
+    """Where an amount in a window sits in ``state``; None: nowhere. Requests and images count for good from
+    dispatch on."""
+    if state is None:
+        return None
+    return (_SETTLING if measure.settles else _COUNTED).get(state)
+
+
+ALLOWED: Mapping[State, frozenset[State]] = {
+    State.DISPATCHED: frozenset({State.HELD}),
+    State.SETTLED: frozenset({State.DISPATCHED, State.UNKNOWN}),
+    State.RELEASED: frozenset({State.HELD, State.DISPATCHED, State.UNKNOWN}),
+    State.UNKNOWN: frozenset({State.HELD, State.DISPATCHED}),
+}
+"""From which states each state can be entered."""

@@ -1,0 +1,53 @@
+"""From a provider's settings to the provider: one table, no branches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from config.schema import ProviderSettings, UpstreamSettings
+from config.secrets import Secret, SecretRef
+from providers.azure import AzureOpenAI
+from providers.base import Provider
+from providers.http import UpstreamClient
+from providers.openai import OpenAI
+from providers.openai_compatible import OpenAICompatible
+from providers.openai_dialect import OpenAIDialect, Resolve
+from providers.sandbox import Sandbox
+
+
+class _Adapter(Protocol):
+    def __call__(self, name: str, settings: Any, client: UpstreamClient, resolve: Resolve) -> Provider: ...
+
+
+ADAPTERS: Mapping[str, _Adapter] = {
+    adapter.type: adapter for adapter in (OpenAI, AzureOpenAI, OpenAICompatible, Sandbox)
+}
+"""``type:`` in the YAML → the adapter."""
+
+
+def build(
+    name: str,
+    settings: ProviderSettings,
+    upstream: UpstreamClient | UpstreamSettings,
+    *,
+    base: Path,
+    environ: Mapping[str, str] | None = None,
+) -> Provider:
+    """One configured account, ready to be called.
+
+    Give every provider of a process the same :class:`UpstreamClient`; from bare settings a client of its own
+    is made, which the provider closes. ``base`` is where ``file:`` secrets and ``ca_file`` start. Raises
+    :class:`config.secrets.SecretMissing` when its key is missing and ValueError for a bad ``base_url``.
+    """
+
+    def resolve(reference: SecretRef) -> Secret:
+        return reference.resolve(base, environ)
+
+    shared = isinstance(upstream, UpstreamClient)
+    client = upstream if isinstance(upstream, UpstreamClient) else UpstreamClient(upstream, base=base)
+    provider = ADAPTERS[settings.type](name, settings, client, resolve)
+    if isinstance(provider, OpenAIDialect):
+        provider.owns_client = not shared
+    return provider
