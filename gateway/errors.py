@@ -127,7 +127,6 @@ class Unavailable(GatewayError):
 class UpstreamFailed(GatewayError):
     status = HTTPStatus.BAD_GATEWAY
     type = "server_error"
-    code = "upstream_error"
 
 
 class InternalError(GatewayError):

@@ -18,9 +18,9 @@ from typing import TypeVar
 
 import structlog
 
+from gateway.caller import Caller
 from gateway.engine import failures
 from gateway.engine.answer import Answer, RequestFacts
-from gateway.caller import Caller
 from gateway.engine.job import Job
 from gateway.engine.outlet import Outlet
 from gateway.engine.running import Running
@@ -146,6 +146,14 @@ class Engine:
                 return await attempt_at(target, attempt)
             except ProviderError as error:
                 job.upstream_seconds += perf_counter() - begun
+                if error.kind in failures.OPERATORS:
+                    _log.warning(
+                        "provider_refused_gateway",
+                        provider=target.provider,
+                        model=target.model,
+                        kind=error.kind.value,
+                        said=error.message,
+                    )
                 goes_on = failures.may_continue(error)
                 shown = failures.to_client(error, target.provider, job.facts.request_id)
                 first = shown if first is None or not goes_on else first

@@ -35,18 +35,22 @@ _OUT_OF_MONEY = frozenset(
 )
 """The provider's codes for an account that must be paid or raised; told on as they are."""
 
+OPERATORS = frozenset({Kind.AUTH, Kind.NOT_FOUND})
+"""Kinds that only the gateway's operator can mend; worth a log line of their own."""
+
 _CLEAR = frozenset({Certainty.NOT_SENT, Certainty.REJECTED, Certainty.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
 class _Face:
-    """How a failure is shown: None takes the upstream's own word."""
+    """How a failure is shown. ``own`` means that the upstream's type and code stand, where it gave any."""
 
     status: int | None
-    type: str | None
+    type: str
     code: str | None
     text: str
     retryable: bool | None = None
+    own: bool = False
 
 
 _MODERATION = (
@@ -56,12 +60,12 @@ _MODERATION = (
 
 _KINDS = {
     Kind.MODERATION: _Face(400, "image_generation_user_error", "moderation_blocked", _MODERATION, False),
-    Kind.INVALID: _Face(400, None, None, "{message}", False),
+    Kind.INVALID: _Face(400, "invalid_request_error", None, "{message}", False, own=True),
     Kind.NOT_FOUND: _Face(
         502,
         "server_error",
         "upstream_model_not_found",
-        "Provider '{provider}' does not know the model this gateway is configured to use there: {message} "
+        "{said} The model that this gateway is configured to use there cannot be had. "
         "This is for the gateway's operator to mend. Request ID {request_id}.",
         False,
     ),
@@ -72,8 +76,8 @@ _KINDS = {
         "Provider '{provider}' refused the gateway's own credentials; your key is fine. This is for the "
         "gateway's operator to mend. Request ID {request_id}.",
     ),
-    Kind.THROTTLED: _Face(429, "rate_limit_error", "rate_limit_exceeded", "Provider '{provider}': {message}"),
-    Kind.OVERLOADED: _Face(503, "server_error", "server_is_overloaded", "Provider '{provider}': {message}"),
+    Kind.THROTTLED: _Face(429, "rate_limit_error", "rate_limit_exceeded", "{said}", own=True),
+    Kind.OVERLOADED: _Face(503, "server_error", "server_is_overloaded", "{said}", own=True),
     Kind.TIMEOUT: _Face(
         504,
         "server_error",
@@ -96,9 +100,7 @@ _KINDS = {
         "Provider '{provider}' sent an answer that cannot be used: {message} Request ID {request_id}.",
         False,
     ),
-    Kind.SERVER: _Face(
-        None, "server_error", None, "Provider '{provider}': {message} Request ID {request_id}."
-    ),
+    Kind.SERVER: _Face(None, "server_error", None, "{said} Request ID {request_id}.", own=True),
 }
 
 _UNKNOWN = _Face(
@@ -113,17 +115,18 @@ _UNKNOWN = _Face(
 _ACCOUNT_EMPTY = _Face(
     429,
     "insufficient_quota",
-    None,
+    "insufficient_quota",
     "The gateway's own account at provider '{provider}' has no credit left or has reached its limit there: "
     "{message} This is for the gateway's operator to mend. Request ID {request_id}.",
     False,
+    own=True,
 )
 
 _UNREACHABLE = _Face(
     502,
     "server_error",
     "upstream_unreachable",
-    "Provider '{provider}' could not be reached: {message} Nothing was sent. Request ID {request_id}.",
+    "{said} No picture was asked for. Request ID {request_id}.",
 )
 
 
@@ -150,11 +153,19 @@ def to_client(error: ProviderError, provider: str, request_id: str) -> UpstreamF
     """OpenAI's words for it. A failure that is clear stays retryable for the client's SDK; one after which
     money may have been spent carries ``x-should-retry: false``."""
     face = _face(error)
+    said = _sentence(error.message)
+    if f"provider '{provider}'" not in said.lower():
+        said = f"Provider '{provider}': {said}"
+    own_type, own_code = (error.type, error.code) if face.own else (None, None)
+    if own_code is not None and own_code.isdigit():  # Azure repeats the status there
+        own_code = None
     return UpstreamFailed(
-        face.text.format(provider=provider, message=_sentence(error.message), request_id=request_id),
-        status=face.status or _server_status(error.status),
-        type=face.type or error.type or "invalid_request_error",
-        code=face.code or error.code,
+        face.text.format(
+            provider=provider, message=_sentence(error.message), said=said, request_id=request_id
+        ),
+        status=_status(face, error.status),
+        type=own_type or face.type,
+        code=own_code or face.code,
         param=error.param if error.kind is Kind.INVALID else None,
         retryable=face.retryable,
         retry_after=error.retry_after,
@@ -172,8 +183,16 @@ def _face(error: ProviderError) -> _Face:
     return _KINDS[error.kind]
 
 
-def _server_status(status: int | None) -> int:
-    return status if status is not None and 500 <= status <= 599 else 502
+_REQUEST_STATUSES = frozenset({400, 409, 413, 415, 422})
+
+
+def _status(face: _Face, upstream: int | None) -> int:
+    """The face's own, except that a refused request and a plain failure keep the upstream's."""
+    if face.status == 400 and face.own and upstream in _REQUEST_STATUSES:
+        return upstream or 400
+    if face.status is None:
+        return upstream if upstream is not None and 500 <= upstream <= 599 else 502
+    return face.status
 
 
 def _sentence(message: str) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
 
-from gateway.engine.answer import RequestFacts
 from gateway.caller import Caller
+from gateway.engine.answer import RequestFacts
 from gateway.images.amounts import Charge, NanoDollars, Usage, dollars
 from gateway.images.call import ImageCall
 from gateway.ledger.records import AttemptEnd, AttemptState, NewAttempt, NewRequest, RequestEnd

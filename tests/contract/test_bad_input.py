@@ -399,8 +399,8 @@ FORM_ROWS = [
         "prompt as file",
         (BASICS[0], file("image"), file("prompt")),
         "prompt",
-        MISSING,
-        "",
+        TYPE,
+        "got a file",
     ),
     sent(
         "quality as file",
@@ -549,7 +549,8 @@ FORM_ROWS = [
     ),
 ]
 OTHER_ROWS = [
-    Row("f02 no key", lambda f: f.post_json(GENERATIONS, OK, None), 401, None, None, "didn't provide an API key"),
+    Row("f02 no key", lambda f: f.post_json(GENERATIONS, OK, None), 401, None, None,
+        "You didn't provide an API key"),
     Row("f02 wrong key", lambda f: f.post_json(GENERATIONS, OK, "sk-proj-" + "a" * 30), 401, None,
         "invalid_api_key", "Incorrect API key provided: sk-proj-"),
     Row("f03 model not allowed", lambda f: f.post_json(GENERATIONS, OK, NARROW_KEY), 403, "model",
@@ -560,7 +561,8 @@ OTHER_ROWS = [
         {"content-type": "application/json", "x-client-request-id": "é"}), 400, "X-Client-Request-Id",
         VALUE, "ASCII"),
     Row("GET", lambda f: f.request("GET", GENERATIONS), 405, None, "method_not_allowed", "POST"),
-    Row("unknown path", lambda f: f.request("POST", "/v1/pictures"), 404, None, "unknown_url", "/v1/pictures"),
+    Row("unknown path", lambda f: f.request("POST", "/v1/pictures"), 404, None, "unknown_url",
+        "POST /v1/pictures"),
     Row("variations", lambda f: f.request("POST", "/v1/images/variations"), 404, None, "unsupported_endpoint",
         "edits"),
 ]  # fmt: skip
