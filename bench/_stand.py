@@ -73,6 +73,11 @@ class Stand:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    @property
+    def queued(self) -> float:
+        """Seconds that the gateway's main thread was ready to run but had no core."""
+        return int(Path(f"/proc/{self.pid}/task/{self.pid}/schedstat").read_text().split()[1]) / 1e9
+
 
 @contextlib.contextmanager
 def stand(*, config: str = "", default: str = "ok bytes=1024", watch: bool = False) -> Iterator[Stand]:

@@ -2,8 +2,10 @@
 
 Run in place of ``gateway.cli.main`` with ``IMAGEGATE_BENCH_WATCH`` naming a file. A task of the loop beats
 every millisecond; a thread looks at the beats, and takes the loop's stack while one is late. Each stall
-above 3 ms becomes a line of JSON: when, how long, how much of it was CPU time of the loop's thread (the rest
-is waiting: for the GIL, the disk, or the machine), and the stacks seen.
+above 3 ms becomes a line of JSON, in seconds: when (``at``), how long (``late``), how much of it was CPU time
+of the loop's thread (``cpu``) and of the process's other threads (``threads``), how much was spent ready to
+run but without a core (``queued``), and the stacks seen. What other processes took is ``foreign``: the part
+of ``queued`` that the process's own threads do not explain.
 """
 
 from __future__ import annotations
@@ -37,14 +39,25 @@ class Monitor:
         self._thread = threading.get_ident()
         self._beat = time.monotonic()
         threading.Thread(target=self._look, daemon=True).start()
+        scheduler = os.open(f"/proc/self/task/{threading.get_native_id()}/schedstat", os.O_RDONLY)
         while True:
-            cpu = time.thread_time()
+            before = _spent(scheduler)
             await asyncio.sleep(BEAT)
             now = time.monotonic()
             late = now - self._beat - BEAT
             self._beat = now
             if late > LATE:
-                stall = {"at": now, "late": late, "cpu": time.thread_time() - cpu, "stacks": self._stacks}
+                cpu, process, queued = (b - a for a, b in zip(before, _spent(scheduler), strict=True))
+                threads = max(0.0, process - cpu)
+                stall = {
+                    "at": now,
+                    "late": late,
+                    "cpu": cpu,
+                    "threads": threads,
+                    "queued": queued,
+                    "foreign": max(0.0, queued - threads),
+                    "stacks": self._stacks,
+                }
                 self._out.write(json.dumps(stall) + "\n")
             self._stacks = []
 
@@ -57,6 +70,12 @@ class Monitor:
                 self._stacks.append(
                     " < ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in reversed(stack))
                 )
+
+
+def _spent(scheduler: int) -> tuple[float, float, float]:
+    """CPU seconds of this thread, of the process, and seconds that this thread stood in the run queue."""
+    queued = int(os.pread(scheduler, 100, 0).split()[1]) / 1e9
+    return time.thread_time(), time.process_time(), queued
 
 
 def install(path: Path) -> None:

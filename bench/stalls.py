@@ -3,7 +3,7 @@
 ``python -m bench.stalls``. Clients fetch answers of 28 MB and send edits of 4 × 5 MB without a pause; beside
 them a probe asks ``/livez`` every 2 ms over its own connection, first with the gateway idle, then under the
 load. Then the same load runs under ``bench._watched``, a heart monitor inside the process, which tells the
-loop's own delays from those of the machine, and which code was running.
+loop's own delays from those of a busy machine, and which code was running.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tests.simulators.pictures import picture
 
 MARK_MS = 20.0
 PAUSE = 0.002
+SETTLE = 2.0
 
 
 async def measure(on: Stand, seconds: float, fetchers: int, senders: int, watch: bool) -> int:
@@ -37,8 +38,8 @@ async def measure(on: Stand, seconds: float, fetchers: int, senders: int, watch:
             for request in kinds:
                 group.create_task(_repeat(on, request, started + seconds + 3.5, moved))
 
-    cpu = on.cpu
-    busy = await probed(on, seconds, load, settle=2.0)
+    cpu, queued = on.cpu, on.queued
+    busy = await probed(on, seconds, load, settle=SETTLE)
     cpu, took = on.cpu - cpu, time.monotonic() - started
     lines = {
         f"{len(idle)} probes of an idle gateway, p50 / p99 / longest": spread(idle),
@@ -47,11 +48,19 @@ async def measure(on: Stand, seconds: float, fetchers: int, senders: int, watch:
         "moved": f"{moved['down'] / MB / took:.0f} MB/s down, {moved['up'] / MB / took:.0f} MB/s up",
         "gateway CPU per MB moved": milliseconds(cpu / max(1.0, moved.total() / MB)),
     }
-    if watch:
-        lines |= _inside(on, started + 2.0, started + 2.0 + seconds)
-    title = "Event-loop stalls" + (" (heart monitor in the gateway)" if watch else " (seen from outside)")
-    worst = _worst_inside(on, started + 2.0) if watch else max(busy)
-    return report(title, lines, [("longest stall", worst * 1000, MARK_MS, "ms")])
+    if not watch:
+        waited = on.queued - queued
+        lines["the gateway's loop waited for its core"] = f"{waited / took:.1%} of the time"
+        return report(
+            "Event-loop stalls, seen from outside", lines, [("longest", max(busy) * 1000, MARK_MS, "ms")]
+        )
+    stalls = _stalls(on, started + SETTLE, started + SETTLE + seconds)
+    own = max(map(_own, stalls), default=0.0)
+    return report(
+        "Event-loop stalls, by a heart monitor in the gateway",
+        lines | _inside(stalls),
+        [("longest of its own", own * 1000, MARK_MS, "ms")],
+    )
 
 
 async def _repeat(on: Stand, request: bytes, until: float, moved: Counter[str]) -> None:
@@ -94,27 +103,29 @@ def spread(waits: list[float]) -> str:
     )
 
 
-def _stalls(on: Stand, start: float) -> list[dict[str, Any]]:
-    lines = on.stalls.read_text().splitlines() if on.stalls.exists() else []
-    return [stall for stall in map(json.loads, lines) if stall["at"] >= start]
+def _stalls(on: Stand, start: float, end: float) -> list[dict[str, Any]]:
+    stalls = [json.loads(line) for line in on.stalls.read_text().splitlines()]
+    return [stall for stall in stalls if start <= stall["at"] <= end]
 
 
-def _worst_inside(on: Stand, start: float) -> float:
-    return max((float(stall["late"]) for stall in _stalls(on, start)), default=0.0)
+def _own(stall: dict[str, Any]) -> float:
+    """The part of a late beat that is not due to other processes on the core, in seconds."""
+    return float(stall["late"]) - float(stall["foreign"])
 
 
-def _inside(on: Stand, start: float, end: float) -> dict[str, str]:
-    stalls = [stall for stall in _stalls(on, start) if stall["at"] <= end]
-    lines = {
-        f"late beats above {floor} ms": str(sum(stall["late"] * 1000 > floor for stall in stalls))
-        for floor in (3, 5, 10, 20)
-    }
-    stalls.sort(key=lambda stall: -float(stall["late"]))
-    for stall in stalls[:8]:
-        where = Counter(stall["stacks"]).most_common(1)
-        lines[f"  {milliseconds(stall['late'])}, of it CPU {milliseconds(stall['cpu'])}"] = (
-            where[0][0] if where else "no stack seen"
+def _inside(stalls: list[dict[str, Any]]) -> dict[str, str]:
+    lines = {}
+    for floor in (3, 5, 10, 20):
+        every, own = (
+            sum(value * 1000 > floor for value in values)
+            for values in ([stall["late"] for stall in stalls], map(_own, stalls))
         )
+        lines[f"beats late by > {floor} ms, in all / of its own"] = f"{every} / {own}"
+    lines["longest taken by other processes"] = milliseconds(max((s["foreign"] for s in stalls), default=0.0))
+    for stall in sorted(stalls, key=_own, reverse=True)[:8]:
+        where = Counter(stall["stacks"]).most_common(1)
+        parts = ", ".join(f"{name} {milliseconds(stall[name])}" for name in ("cpu", "threads", "foreign"))
+        lines[f"  {milliseconds(stall['late'])}: {parts}"] = where[0][0] if where else "no stack seen"
     return lines
 
 

@@ -2,33 +2,24 @@
 
 One YAML file a family in ``config/catalog/``. A new model is an entry there, never a branch in code.
 Entries of models that were shut down stay, without providers, so that an error can say when and name a
-successor. Prices are ``Decimal`` dollars per million tokens (or per image) as published; the gateway turns
-them into integer nano-dollars (gateway/images/pricing.py).
+successor. Prices are ``Decimal`` dollars as published (config/prices.py); how many tokens a call takes is
+data too (config/counting.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date
-from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from config.schema import Dollars, Strict
+from config.counting import AutoChoice, Counting
+from config.prices import PriceVersion, Source, in_force
+from config.units import Strict
 from config.yaml12 import plain, read
-
-Mark = Literal["read", "secondary", "tested", "unverified"]
-
-
-class Source(Strict):
-    """Where a group of facts comes from and how far it can be trusted."""
-
-    text: str
-    mark: Mark
-    verified_on: date
 
 
 class FreeSizing(Strict):
@@ -58,31 +49,6 @@ class AnySizing(Strict):
 
 
 Sizing = Annotated[FreeSizing | ListedSizing | AnySizing, Field(discriminator="kind")]
-
-
-class TokenPrices(Strict):
-    """Dollars per million tokens. A None is not billed separately by this model."""
-
-    text_in: Dollars
-    image_in: Dollars
-    image_out: Dollars
-    text_out: Dollars | None = None
-    cached_text_in: Dollars | None = None
-    cached_image_in: Dollars | None = None
-
-
-class PriceVersion(Strict):
-    """Prices from a day on. ``tokens`` or ``per_image``; both absent means free only if ``free`` says so."""
-
-    since: date
-    tokens: TokenPrices | None = None
-    per_image: Dollars | None = None
-    free: bool = False
-    source: Source
-
-    @property
-    def version(self) -> str:
-        return self.since.isoformat()
 
 
 class Inputs(Strict):
@@ -121,6 +87,10 @@ class CatalogModel(Strict):
         {}, description="Adapter type to the entry that describes this model there, where it differs."
     )
     prices: list[PriceVersion] = Field([])
+    counting: Counting | None = Field(None, description="Tokens before the call; None: not known.")
+    auto: AutoChoice | None = Field(
+        None, description="What auto stands for; None: every quality, and every size or the largest."
+    )
     released: date | None = None
     shutdown: date | None = None
     successor: str | None = Field(None, description="What its maker says to use after the shutdown.")
@@ -128,15 +98,11 @@ class CatalogModel(Strict):
     sources: list[Source]
 
     def price_on(self, day: date) -> PriceVersion | None:
-        """The version in force on a day, or None where nothing is known."""
-        known = [price for price in self.prices if price.since <= day]
-        return max(known, key=lambda price: price.since, default=None)
+        """The version in force on a day (UTC), or None where nothing is known."""
+        return in_force(self.prices, day)
 
     def is_shut_down(self, day: date) -> bool:
         return self.shutdown is not None and self.shutdown <= day
-
-
-MILLION = Decimal(1_000_000)
 
 
 class CatalogFile(Strict):

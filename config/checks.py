@@ -14,6 +14,7 @@ from datetime import date
 from config.addresses import check_database, check_providers, check_server
 from config.catalog import Catalog, CatalogModel, ListedSizing
 from config.findings import Findings, Location
+from config.price_checks import check_prices
 from config.problems import did_you_mean, listed, quoted
 from config.schema import ModelSettings, ProjectSettings, Settings
 
@@ -40,6 +41,9 @@ def check(settings: Settings, names: Names, catalog: Catalog, today: date, findi
     known = _Known(names, catalog, today)
     check_server(settings, findings)
     check_providers(settings, findings)
+    for name, account in settings.providers.items():
+        for upstream, prices in account.prices.items():
+            check_prices(("providers", name, "prices", upstream), prices, catalog, findings)
     for name, model in (settings.models or {}).items():
         _check_model(("models", name), name, model, settings, names, catalog, findings)
     default_model = settings.normalization.default_model
@@ -76,6 +80,7 @@ def _check_model(
             )
         if target.catalog is not None:
             _check_catalog_name((*place, "catalog"), target.catalog, catalog, findings)
+        check_prices((*place, "prices"), target.prices, catalog, findings)
     for field, value in model.defaults.items():
         message = _refusal(field, value, list(_entries(name, model, settings, catalog)), catalog)
         if message:

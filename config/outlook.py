@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from config.catalog import Catalog, CatalogModel, PriceVersion
+from config.catalog import Catalog, CatalogModel
 from config.findings import Findings, Location
 from config.names import public_models
+from config.own_prices import priced
 from config.problems import did_you_mean, listed, quoted
 from config.schema import Settings
 
@@ -23,6 +24,7 @@ class _Target:
     """A declared target: ``public`` is the name clients send, ``upstream`` the provider's own."""
 
     location: Location
+    provider: str
     public: str
     provider_type: str
     upstream: str
@@ -33,6 +35,7 @@ def look_ahead(settings: Settings, catalog: Catalog, today: date, findings: Find
     if not settings.providers:
         findings.warn(("providers",), "no provider is configured, so no model can be served; add one")
     _unused_providers(settings, catalog, findings)
+    _unused_prices(settings, catalog, findings)
     for target in _targets(settings, catalog):
         _lifetime(target, today, findings)
         _unknown_name(target, catalog, findings)
@@ -48,7 +51,9 @@ def _targets(settings: Settings, catalog: Catalog) -> Iterator[_Target]:
             account = settings.providers[target.provider]
             upstream = target.model or name
             entry = catalog.describe(account.type, upstream, target.catalog or model.catalog)
-            yield _Target(("models", name, "targets", index), name, account.type, upstream, entry)
+            entry = priced(entry, catalog, account, upstream, target.prices)
+            location = ("models", name, "targets", index)
+            yield _Target(location, target.provider, name, account.type, upstream, entry)
 
 
 def _has_dollar_limit(settings: Settings, model: str | None) -> bool:
@@ -95,12 +100,21 @@ def _unknown_name(target: _Target, catalog: Catalog, findings: Findings) -> None
 
 def _price(target: _Target, today: date, findings: Findings) -> None:
     price = target.entry.price_on(today)
-    if price is None or not _is_priced(price):
+    if price is None or not price.is_known:
         findings.warn(
             target.location,
             f"the price of {quoted(target.upstream)} is not known, so a dollar limit cannot hold it; name "
-            "the catalog entry that prices it (catalog:) or take it out of the limited projects",
+            "the catalog entry that prices it (catalog:), write its prices: or take it out of the limited "
+            "projects",
         )
+        return
+    if price.tokens is not None and target.entry.counting is None:
+        findings.warn(
+            target.location,
+            f"how many tokens {quoted(target.upstream)} takes is not known before a call, so a dollar limit "
+            "cannot hold it; price it per picture, or like: a model of the catalog",
+        )
+    if price.origin != "catalog":
         return
     age = (today - price.source.verified_on).days
     if price.source.mark == "unverified":
@@ -109,16 +123,13 @@ def _price(target: _Target, today: date, findings: Findings) -> None:
         findings.warn(target.location, f"the price of {target.entry.id} was last verified {age} days ago")
 
 
-def _is_priced(price: PriceVersion) -> bool:
-    return price.free or price.tokens is not None or price.per_image is not None
-
-
 def _unpriced_catalog(settings: Settings, catalog: Catalog, today: date, findings: Findings) -> None:
     for name, account in settings.providers.items():
         unpriced = [
             entry.id
             for entry in catalog.served_by(account.type)
-            if (price := entry.price_on(today)) is None or not _is_priced(price)
+            if (price := priced(entry, catalog, account, entry.id).price_on(today)) is None
+            or not price.is_known
         ]
         if unpriced:
             findings.warn(
@@ -126,6 +137,22 @@ def _unpriced_catalog(settings: Settings, catalog: Catalog, today: date, finding
                 f"the price of {listed(unpriced)} is not known, so a dollar limit cannot hold them; "
                 "list under models: what clients may use",
             )
+
+
+def _unused_prices(settings: Settings, catalog: Catalog, findings: Findings) -> None:
+    """A price under a name that nothing is called is most often a slip of the pen, and costs money."""
+    for name, account in settings.providers.items():
+        called = {target.upstream for target in _targets(settings, catalog) if target.provider == name}
+        called |= {target.entry.id for target in _targets(settings, catalog) if target.provider == name}
+        if settings.models is None:
+            called |= {known for e in catalog.served_by(account.type) for known in (e.id, *e.aliases)}
+        for model in account.prices:
+            if model not in called:
+                findings.warn(
+                    ("providers", name, "prices", model),
+                    f"no model of this provider is called {quoted(model)}, so this price is never used."
+                    f"{did_you_mean(model, sorted(called))}",
+                )
 
 
 def _unused_providers(settings: Settings, catalog: Catalog, findings: Findings) -> None:

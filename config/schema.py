@@ -8,47 +8,14 @@ Money is ``Decimal`` dollars until it becomes integer nano-dollars in the gatewa
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, model_validator
 
+from config.prices import PriceSettings
 from config.secrets import SecretRef
-
-_BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def parse_bytes(value: object) -> int:
-    """``64MiB``, ``50MB`` or a bare number of bytes."""
-    match = re.fullmatch(r"\s*(\d+)\s*([a-zA-Z]*)\s*", str(value))
-    if isinstance(value, bool) or match is None or match[2].lower() not in _BYTES:
-        raise ValueError(f"expected a size such as 64MiB, got {str(value)!r}")
-    return int(match[1]) * _BYTES[match[2].lower()]
-
-
-def parse_seconds(value: object) -> float:
-    """``280s``, ``10m``, ``1500ms`` or a bare number of seconds."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(value))
-    if isinstance(value, bool) or match is None or (match[2] or "s") not in _SECONDS:
-        raise ValueError(f"expected a duration such as 280s, got {str(value)!r}")
-    return float(match[1]) * _SECONDS[match[2] or "s"]
-
-
-def parse_dollars(value: object) -> Decimal:
-    """Dollars with at most nine decimals, from a YAML number or string; never through a float."""
-    text = str(value).strip()
-    if isinstance(value, bool) or re.fullmatch(r"\d{1,7}(\.\d{1,9})?", text) is None:
-        raise ValueError(f"expected dollars such as 10 or 0.50 (under 10 million), got {str(value)!r}")
-    return Decimal(text)
+from config.units import Bytes, Dollars, Seconds, Strict
+from config.units import parse_seconds as parse_seconds
 
 
 def _secret_or_text(value: object) -> object:
@@ -63,30 +30,9 @@ def _field_value(value: object) -> object:
     return value
 
 
-_NUMBER_OR_TEXT = {"anyOf": [{"type": "string"}, {"type": "number"}]}
-Bytes = Annotated[
-    int,
-    BeforeValidator(parse_bytes),
-    WithJsonSchema({**_NUMBER_OR_TEXT, "format": "size", "examples": ["64MiB"]}),
-]
-Seconds = Annotated[
-    float,
-    BeforeValidator(parse_seconds),
-    WithJsonSchema({**_NUMBER_OR_TEXT, "format": "duration", "examples": ["280s"]}),
-]
-Dollars = Annotated[
-    Decimal,
-    BeforeValidator(parse_dollars),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({**_NUMBER_OR_TEXT, "format": "dollars", "examples": [10, "0.50"]}),
-]
 HeaderValue = Annotated[SecretRef | str, BeforeValidator(_secret_or_text)]
 FieldValue = Annotated[str | int | bool, BeforeValidator(_field_value)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$")]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 class UploadSettings(Strict):
@@ -118,6 +64,12 @@ class ServerSettings(Strict):
         description="Keys are stored as HMACs under it. A missing data/secret is made at the first start.",
     )
     upload: UploadSettings = UploadSettings()
+    max_connections: int = Field(
+        4000, ge=1, description="Client connections at once; one more is answered 503 and closed."
+    )
+    read_stall: Seconds = Field(
+        30.0, gt=0, description="A client that takes nothing of its answer for so long is cut off."
+    )
 
 
 class UpstreamSettings(Strict):
@@ -136,6 +88,15 @@ class UpstreamSettings(Strict):
 
 class ProviderCommon(Strict):
     max_in_flight: int | None = Field(None, ge=1, description="Calls at once to this account; more wait.")
+    prices: dict[str, list[PriceSettings]] = Field(
+        {},
+        description="What this account pays, by the provider's model name, where the catalog says another.",
+    )
+    cost_source: Literal["catalogue", "provider"] = Field(
+        "catalogue",
+        description="What is charged where an answer says what it cost: our prices, or the answer. Both are "
+        "kept; a difference over 2 % is marked price_drift.",
+    )
 
 
 class OpenAIProvider(ProviderCommon):
@@ -214,6 +175,7 @@ class TargetSettings(Strict):
         None,
         description="The catalog entry that describes it, where the name does not say (Azure deployments).",
     )
+    prices: list[PriceSettings] = Field([], description="What this target costs, where it is not as known.")
 
 
 class ModelSettings(Strict):
@@ -221,6 +183,11 @@ class ModelSettings(Strict):
 
     targets: list[TargetSettings] = Field(min_length=1, description="Tried in this order.")
     defaults: dict[str, FieldValue] = Field({}, description="Fields used where the caller sent none.")
+    resolve_auto: bool | None = Field(
+        None,
+        description="Whether defaults for size and quality also take the place of auto, so that what a call "
+        "can cost is known exactly; default: where a dollar limit applies.",
+    )
     catalog: str | None = Field(None, description="The catalog entry callers are validated against.")
 
 

@@ -23,6 +23,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ class UpstreamClient:
     def _request(
         self, method: str, url: str, headers: Mapping[str, str], upload: Upload | None, ends_at: float
     ) -> httpx2.Request:
-        target = httpx2.URL(url)
+        target = _url(url)
         sent = {**headers, "user-agent": USER_AGENT, "accept-encoding": "identity"}
         if upload is not None:
             sent |= {"content-type": upload.content_type, "content-length": str(upload.length)}
@@ -148,6 +149,8 @@ class UpstreamClient:
 
     def _bound_write(self, upload: Upload, clock: asyncio.Timeout, ends_at: float) -> None:
         """aiohttp has no write time-out: the call's own clock is set anew for each piece."""
+        if clock.expired():
+            return
         stalled_at = asyncio.get_running_loop().time() + self._settings.write_timeout
         clock.reschedule(ends_at if upload.finished else min(ends_at, stalled_at))
 
@@ -268,6 +271,12 @@ def _socket(address: Any) -> socket.socket:
         if hasattr(socket, option):
             made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
     return made
+
+
+@lru_cache(1024)
+def _url(text: str) -> httpx2.URL:
+    """Parsed once: a process calls a handful of addresses, and parsing costs as much as sending."""
+    return httpx2.URL(text)
 
 
 def _proxy(address: str | None) -> tuple[httpx2.Proxy | None, str | None]:

@@ -74,6 +74,8 @@ class Upload(httpx2.AsyncByteStream):
                     self._given += len(piece)
                     self._progressed()
                     yield piece
+                    # An upstream that keeps up would otherwise take megabytes in one turn of the loop.
+                    await asyncio.sleep(0)
         except (OSError, ValueError, InputGone) as error:
             # Kept here, because aiohttp wraps it into a connection error whose text holds the file's path.
             self.broken = InputGone("an input file could not be read again")

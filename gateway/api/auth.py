@@ -8,7 +8,6 @@ a revoked key may live on.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,11 +49,6 @@ class _Remembered:
     expires_at: datetime | None = None
 
 
-def project_id(project: ProjectSettings) -> str:
-    """Its ``id``, or its name in lower case with everything but letters and digits as ``-``."""
-    return project.id or re.sub(r"[^a-z0-9]+", "-", project.name.lower()).strip("-")
-
-
 class Authenticator:
     """``pepper`` is the secret under which stored keys are hashed, ``base`` the folder that relative
     ``file:`` references start from."""
@@ -72,7 +66,7 @@ class Authenticator:
         self._pepper = pepper
         self._clock = clock
         self._failed = FailedKeys(clock)
-        self._projects = {project_id(project): project for project in settings.organization.projects}
+        self._projects = {project.project_id: project for project in settings.organization.projects}
         self._declared: dict[str, Caller] = {}
         self._remembered: dict[str, _Remembered] = {}
         for project in settings.organization.projects:
@@ -178,7 +172,7 @@ def _declared_digest(key: KeySettings, base: Path | None, environ: Mapping[str, 
 
 
 def _declared_caller(project: ProjectSettings, key: KeySettings) -> Caller:
-    owner = project_id(project)
+    owner = project.project_id
     return Caller(
         key_id=f"{owner}/{key.name}",
         key_name=key.name,

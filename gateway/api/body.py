@@ -27,12 +27,15 @@ class Body:
         self.declared: int | None = int(length) if length is not None else None if chunked else 0
         self.received = 0
         self.complete = self.declared == 0
+        self.stalled = b"expect" in headers
+        """Whether the rest may never come: nobody waits for it on this connection."""
         self._limit = 0
 
     @property
     def may_keep_alive(self) -> bool:
         """Whether an answer now may leave the connection open."""
-        return self.complete or (self.declared is not None and self.declared <= KEEP_ALIVE_UNREAD)
+        short = self.declared is not None and self.declared <= KEEP_ALIVE_UNREAD
+        return self.complete or (short and not self.stalled)
 
     def limit(self, limit: int) -> None:
         """Set the limit in bytes. Raises :class:`PayloadTooLarge` when more is declared."""

@@ -12,10 +12,19 @@ from typing import Any
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.api.abort import ABORT
+
 HEAD_SECONDS = 10.0
 HEAD_BYTES = 64 * 1024
+LINGER = 1.0
+"""Seconds between a refusal and the end of its connection."""
 
-_REASONS = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
+_REASONS = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    431: b"Request Header Fields Too Large",
+    503: b"Service Unavailable",
+}
 
 
 class Connection(HttpToolsProtocol):
@@ -24,11 +33,24 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # uvicorn counts the same, but refuses a request late and in plain text.
+        self._most, self.limit_concurrency = self.limit_concurrency, None
         self._head_timer: TimerHandle | None = None
         self._head_bytes = 0
+        self._refused = False
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if self._most is not None and len(self.connections) > self._most:
+            self._refuse(
+                503,
+                "The gateway holds as many connections as it may (server.max_connections). Nothing was sent; "
+                "try again in a moment.",
+                "too_many_connections",
+                b"retry-after: 1\r\nx-should-retry: true\r\n",
+                kind="server_error",
+            )
+            return
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -36,6 +58,8 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return  # read and dropped, so that the client can still read its answer
         if self._head_timer is not None:
             self._head_bytes += len(data)
         super().data_received(data)
@@ -47,8 +71,10 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["state"][ABORT] = self.transport.abort
         if self._head_timer is None:
             self._expect_head()
+            self._head_bytes = 1  # a request has begun, however little of it came with the last one
 
     def on_headers_complete(self) -> None:
         self._head_came()
@@ -79,13 +105,26 @@ class Connection(HttpToolsProtocol):
                 "request_timeout",
             )
 
-    def _refuse(self, status: int, message: str, code: str) -> None:
+    def _refuse(
+        self,
+        status: int,
+        message: str,
+        code: str,
+        more: bytes = b"x-should-retry: false\r\n",
+        *,
+        kind: str = "invalid_request_error",
+    ) -> None:
         self._head_came()
-        error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+        error = {"message": message, "type": kind, "param": None, "code": code}
         body = msgspec.json.encode({"error": error})
         self.transport.write(
             b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-            b"x-content-type-options: nosniff\r\nconnection: close\r\n\r\n%b"
-            % (status, _REASONS[status], len(body), body)
+            b"x-content-type-options: nosniff\r\n%bconnection: close\r\n\r\n%b"
+            % (status, _REASONS[status], len(body), more, body)
         )
-        self.transport.close()
+        # Closing at once would reset a connection whose client is still sending, and take the answer from
+        # it: our side ends now, the client's a moment later.
+        self._refused = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER, self.transport.close)

@@ -8,17 +8,21 @@ those of gateway/ledger/administration.py.
 from __future__ import annotations
 
 import hmac
+import json
 from typing import Any
 
+import structlog
 from litestar import Litestar, Request, Response, post
 from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler
 
 from config.schema import Settings
-from gateway.errors import GatewayError, Unauthenticated
+from gateway.errors import GatewayError, InvalidRequest, Unauthenticated
 from gateway.ledger.administration import Administration
 from gateway.ledger.ledger import Ledger
+
+_log = structlog.get_logger("imagegate.control")
 
 LARGEST_BODY = 64 * 1024
 
@@ -34,17 +38,28 @@ def build_control_app(ledger: Ledger, pepper: bytes, token: str, settings: Setti
             raise Unauthenticated("The control token is missing or wrong.")
 
     @post("/{operation:path}", status_code=200)
-    async def perform(operation: str, data: dict[str, Any]) -> dict[str, Any]:
-        return await administration.perform(str(operation).strip("/"), data)
+    async def perform(request: Request[Any, Any, Any]) -> dict[str, Any]:
+        operation = str(request.path_params["operation"]).strip("/")
+        return await administration.perform(operation, _object(await request.body()))
 
     return Litestar(
         [perform],
         guards=[guard],
-        exception_handlers={GatewayError: _refused, HTTPException: _not_understood},
+        exception_handlers={GatewayError: _refused, HTTPException: _not_understood, Exception: _failed},
         openapi_config=None,
         logging_config=None,
         request_max_body_size=LARGEST_BODY,
     )
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    return found
 
 
 def _refused(_: Request[Any, Any, Any], error: GatewayError) -> Response[dict[str, Any]]:
@@ -53,6 +68,11 @@ def _refused(_: Request[Any, Any, Any], error: GatewayError) -> Response[dict[st
 
 def _not_understood(_: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
     return _error(error.status_code, error.detail, None)
+
+
+def _failed(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    _log.error("control_failed", exc_info=error)
+    return _error(500, "The running imagegate failed at this; its log says why.", None)
 
 
 def _error(status: int, message: str, param: str | None) -> Response[dict[str, Any]]:

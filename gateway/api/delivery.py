@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
-from litestar.types import Receive, Send
+import structlog
+from litestar.types import Message, Receive, Send
 
 from gateway.api.replies import encoded
 from gateway.engine.answer import Answer
+
+
+class AnswerCut(Exception):
+    """An answer's bytes could not be had to their end; its head has gone out, so nothing else can be said."""
+
+
+class SlowReader(Exception):
+    """The client took nothing of its answer for too long."""
+
+
+_log = structlog.get_logger("imagegate.api")
 
 
 class Departure:
@@ -29,16 +42,38 @@ async def _until_gone(receive: Receive) -> None:
         pass
 
 
-async def deliver(answer: Answer, departure: Departure, send: Send) -> bool:
+async def deliver(
+    answer: Answer, departure: Departure, send: Send, stall: float, abort: Callable[[], object]
+) -> bool:
     """Send everything, then tell the answer, exactly once, whether the client was given every byte; that is
-    returned too. An answer whose chunks fail is cut, which its length or missing end shows the client."""
+    returned too. Raises :class:`AnswerCut` for an answer whose chunks fail; returning then without an end
+    makes the server close the connection, which is how the client learns of it. A client that takes nothing
+    for ``stall`` seconds is cut off with ``abort``, since its spool would be held for ever."""
     complete = False
     try:
         if not departure.happened:
-            complete = await _send_all(answer, departure, send)
+            complete = await _send_all(answer, departure, _impatient(send, stall))
+    except SlowReader:
+        _log.warning("slow_reader", seconds=stall)
+        abort()
+    except Exception as error:
+        raise AnswerCut from error
     finally:
         await answer.delivered(complete)
     return complete
+
+
+def _impatient(send: Send, stall: float) -> Send:
+    """``send`` that raises :class:`SlowReader` when the socket takes nothing for ``stall`` seconds."""
+
+    async def sent(message: Message) -> None:
+        try:
+            async with asyncio.timeout(stall):
+                await send(message)
+        except TimeoutError:
+            raise SlowReader from None
+
+    return sent
 
 
 async def _send_all(answer: Answer, departure: Departure, send: Send) -> bool:
@@ -51,6 +86,8 @@ async def _send_all(answer: Answer, departure: Departure, send: Send) -> bool:
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     async for chunk in answer.chunks:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        # A reader that keeps up would otherwise be given the whole answer in one turn of the loop.
+        await asyncio.sleep(0)
         if departure.happened:
             return False
     await asyncio.sleep(0)  # lets a departure that was already noticed by the socket be told

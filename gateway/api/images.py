@@ -23,10 +23,11 @@ from litestar.types import HTTPScope, Receive, Send
 
 from config.catalog import Catalog
 from config.schema import Settings
+from gateway.api.abort import ABORT
 from gateway.api.auth import Authenticator
 from gateway.api.body import Body, ClientGone
 from gateway.api.client_address import ClientAddresses
-from gateway.api.delivery import Departure, deliver
+from gateway.api.delivery import AnswerCut, Departure, deliver
 from gateway.api.errors import answer as error_answer
 from gateway.api.errors import as_gateway_error, not_allowed
 from gateway.api.intake import Intake, JsonBody
@@ -35,8 +36,8 @@ from gateway.api.model_choice import choose_model
 from gateway.api.replies import reply, reply_and_close
 from gateway.api.request_ids import mark_of
 from gateway.api.uploads import Uploads
-from gateway.engine.answer import Answer, RequestFacts
 from gateway.caller import Caller
+from gateway.engine.answer import Answer, RequestFacts
 from gateway.errors import InvalidRequest
 from gateway.images.call import ImageCall
 from gateway.images.raw import Encoding, RawRequest
@@ -60,6 +61,10 @@ class Engine(Protocol):
     async def run(
         self, call: ImageCall, model: PublicModel, caller: Caller, facts: RequestFacts
     ) -> Answer: ...
+
+
+def _no_abort() -> None:
+    """Servers other than ours offer no way to break a connection off."""
 
 
 def utc_today() -> date:
@@ -89,6 +94,7 @@ class ImageRequests:
         self._authenticator = authenticator
         self._addresses = ClientAddresses(settings.server.trusted_proxies)
         self._intake = Intake(settings.server.upload)
+        self._stall = settings.server.read_stall
         self._today = today
 
     async def __call__(
@@ -105,6 +111,9 @@ class ImageRequests:
             status = await self._serve(scope, headers, body, facts, receive, send, deployment)
         except ClientGone:
             status = CLIENT_GONE
+        except AnswerCut as cut:
+            status, notes["cut"] = int(HTTPStatus.OK), True
+            _log.error("answer_cut", request_id=mark.request_id, exc_info=cut.__cause__)
         except Exception as caught:
             error = as_gateway_error(caught, scope["method"], mark)
             status = int(error.status)
@@ -148,7 +157,8 @@ class ImageRequests:
             raise
         departure = Departure(receive)
         try:
-            return await self._answered(call, model, caller, facts, uploads, departure, send)
+            abort = scope["state"].get(ABORT, _no_abort)
+            return await self._answered(call, model, caller, facts, uploads, departure, send, abort)
         finally:
             departure.stop()
 
@@ -161,6 +171,7 @@ class ImageRequests:
         uploads: Uploads,
         departure: Departure,
         send: Send,
+        abort: Callable[[], object],
     ) -> int:
         """Run and deliver. The files are given back as soon as nobody can ask for them again: a stream may
         still move to another target, and a paid call goes on when its client or this handler has gone; then
@@ -172,7 +183,7 @@ class ImageRequests:
             raise
         if not call.stream:
             uploads.close()
-        if await deliver(answer, departure, send):
+        if await deliver(answer, departure, send, self._stall, abort):
             uploads.close()
         return answer.status
 

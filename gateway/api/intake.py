@@ -54,6 +54,7 @@ class Intake:
                     return JsonBody(operation, await _whole(body))
                 form = await read_form(body, boundary_of(header), self._limits, uploads)
         except TimeoutError:
+            body.stalled = True
             raise RequestTimeout(
                 f"The request's body did not arrive within {self._limits.timeout:g} seconds."
             ) from None

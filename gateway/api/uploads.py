@@ -66,6 +66,7 @@ class Upload:
         self._buffer = bytearray()
         self._memory: bytes | None = None
         self._stored: _Stored | None = None
+        self._writing = False
         self.size = 0
         self.head = b""
         """The first bytes, once the file is finished."""
@@ -81,9 +82,12 @@ class Upload:
         pending, self._buffer = self._buffer, bytearray()
         self.head = self.head or bytes(pending[:HEAD])
         loop = asyncio.get_running_loop()
+        self._writing = True  # and it stays so when this is cancelled: the thread goes on
         try:
             self._stored = await loop.run_in_executor(None, _write, self._stored, self._directory, pending)
+            self._writing = False
         except OSError:
+            self._writing = False
             raise Unavailable(
                 "This gateway could not store your upload for now. Please try again later.",
                 code="upload_storage_unavailable",
@@ -106,16 +110,26 @@ class Upload:
         raise ValueError("the upload was closed")
 
     def close(self) -> None:
+        if self._stored is not None and not self._writing:
+            self._stored.close()
         self._memory, self._stored, self._buffer = None, None, bytearray()
 
 
 class _Stored:
-    """An unlinked file's descriptor, closed with its last user: a worker thread may still write to it when
-    the request has already been given up."""
+    """An unlinked file's descriptor, closed when told to and with its last user at the latest: a worker
+    thread may still write to it when the request has already been given up."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        weakref.finalize(self, os.close, descriptor)
+        self.close = weakref.finalize(self, _close_later, descriptor)
+
+
+def _close_later(descriptor: int) -> None:
+    """Freeing a large file takes milliseconds, which is a thread's business while there is a loop."""
+    try:
+        asyncio.get_running_loop().run_in_executor(None, os.close, descriptor)
+    except RuntimeError:
+        os.close(descriptor)
 
 
 def _write(stored: _Stored | None, directory: str | None, data: bytearray) -> _Stored:

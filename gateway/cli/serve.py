@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 import rich_click as click
 import structlog
 import uvicorn
+import uvloop
 
 from config.loader import ConfigErrors, Loaded, load
 from config.schema import LimitSettings, Settings
@@ -26,7 +28,7 @@ from gateway.app import Gateway, open_gateway
 from gateway.cli.welcome import first_key, welcome
 from gateway.errors import GatewayError
 from gateway.ledger.lock import take_data_folder
-from gateway.ledger.refusals import ControlAddress, InUse
+from gateway.ledger.refusals import ControlAddress, LedgerRefused
 from gateway.telemetry import log
 
 _log = structlog.get_logger("imagegate")
@@ -56,10 +58,10 @@ def serve(
     log.configure()
     try:
         loaded = _settings(config, host, port, data, daily_limit)
-        sys.exit(asyncio.run(_serve(loaded, embedded=config is None)))
+        sys.exit(uvloop.run(_serve(loaded, embedded=config is None)))
     except ConfigErrors as errors:
         _refuse(str(errors))
-    except (InUse, SecretMissing, GatewayError, OSError) as error:
+    except (LedgerRefused, SecretMissing, GatewayError, OSError, ValueError) as error:
         _refuse(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
@@ -103,7 +105,7 @@ async def _serve(loaded: Loaded, *, embedded: bool) -> int:
         async with open_gateway(loaded) as gateway:
             control_socket = _listen("127.0.0.1", 0)
             token = secrets.token_urlsafe(32)
-            control = _Quiet(
+            control = _Server(
                 _config(build_control_app(gateway.ledger, gateway.pepper, token, settings), control_socket)
             )
             control_task = asyncio.create_task(control.serve([control_socket]))
@@ -121,7 +123,16 @@ async def _serve(loaded: Loaded, *, embedded: bool) -> int:
 
 
 async def _run(gateway: Gateway, listener: socket.socket, loaded: Loaded, data: Path, embedded: bool) -> None:
-    server = uvicorn.Server(_config(gateway.app, listener, loaded.settings.routing.deadline))
+    server = _Server(
+        _config(
+            gateway.app,
+            listener,
+            loaded.settings.routing.deadline,
+            loaded.settings.server.max_connections,
+        )
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
     address = _address(listener)
     key = await first_key(gateway, data)
     welcome(gateway, loaded, address, key, embedded=embedded)
@@ -129,25 +140,30 @@ async def _run(gateway: Gateway, listener: socket.socket, loaded: Loaded, data: 
     await server.serve([listener])
 
 
-def _config(app: object, listener: socket.socket, deadline: float = 10.0) -> uvicorn.Config:
+def _config(
+    app: object, listener: socket.socket, deadline: float = 10.0, connections: int | None = None
+) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
         fd=listener.fileno(),
-        loop="uvloop",
         http=Connection,
         ws="none",
         lifespan="on",
         access_log=False,
         log_config=None,
         server_header=False,
+        # server.trusted_proxies decides whom to believe; uvicorn would believe every loopback peer.
+        proxy_headers=False,
+        limit_concurrency=connections,
         # Above the idle time of the usual load balancers (60 s), so that they close first.
         timeout_keep_alive=75,
         timeout_graceful_shutdown=round(deadline + _DRAIN_MARGIN),
     )
 
 
-class _Quiet(uvicorn.Server):
-    """The control listener: the public server alone answers signals."""
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn raises them again once it has stopped, which would end the process before
+    it has settled what runs, closed the ledger and given its lock back."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -156,7 +172,8 @@ class _Quiet(uvicorn.Server):
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named, asyncio turns Nagle's algorithm off; without it each answer waits 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

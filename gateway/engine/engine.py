@@ -267,7 +267,7 @@ class Engine:
 
     async def _record_end(self, job: Job, status: int, code: str | None, client_gone: bool) -> None:
         try:
-            await self._ledger.record(job.end(status, code, client_gone=client_gone))
+            await self._ledger.record(job.end(status, code, client_gone=client_gone), patient=True)
         except Unavailable:
             _log.error("request_end_not_recorded", request_id=job.facts.request_id, status=status)
 

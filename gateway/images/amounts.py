@@ -38,8 +38,11 @@ class Usage:
 @dataclass(frozen=True, slots=True)
 class Charge:
     """What an attempt cost. ``cost`` None means unknown, never 0; ``flags`` say why or how, e.g.
-    ``unpriced``, ``usage_missing``, ``estimated``."""
+    ``unpriced``, ``usage_missing``, ``estimated``. ``catalogue`` and ``reported`` are what our prices make
+    of it and what the answer itself says, where it says a cost of its own."""
 
     cost: NanoDollars | None
     flags: tuple[str, ...] = ()
     price_version: str | None = None
+    catalogue: NanoDollars | None = None
+    reported: NanoDollars | None = None

@@ -95,7 +95,7 @@ def validate(
         model=name,
         prompt=prompt,
         params=params,
-        images=images,
+        images=tuple(images),
         mask=overlays.get("mask"),
         markup=overlays.get("markup"),
     )
@@ -106,7 +106,7 @@ def _known_fields(raw: RawRequest, entry: CatalogModel, unknown: UnknownFields) 
     table = BY_OPERATION[raw.operation]
     pictures = _PICTURES[raw.operation, raw.encoding]
     strict = unknown == "refuse" and not is_lenient(entry)
-    keep = unknown == "forward" or is_lenient(entry)
+    keep = unknown == "forward" or (unknown == "refuse" and is_lenient(entry))
     found: dict[str, object] = {}
     for key, value in raw.fields.items():
         if key in table:
@@ -178,7 +178,7 @@ def _pictures(
     for overlay in given:
         if not getattr(entry.inputs, overlay) and not is_lenient(entry):
             raise unsupported_by_model(overlay, name)
-    if len(given) == len(_OVERLAYS):
+    if len(given) == len(_OVERLAYS) and not is_lenient(entry):
         raise invalid_value("markup", "'markup' cannot be combined with 'mask'. Send one of them.")
     return images, given
 

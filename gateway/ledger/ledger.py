@@ -76,15 +76,15 @@ class Ledger:
             )
         return cls(store, instance_id)
 
-    async def record(self, *entries: Entry) -> None:
+    async def record(self, *entries: Entry, patient: bool = False) -> None:
         """Write ``entries`` in one transaction; on return they are durable.
 
         Any of them may be repeated: an id is inserted once and ended once, ``settled`` and ``released`` never
         change, ``unknown`` may become ``settled``. Raises :class:`Unavailable` (``ledger_unavailable``) when
         the store is away, ValueError or ``NoSuchRow`` for entries that make no sense. A cancelled caller's
-        entries are written all the same.
+        entries are written all the same. ``patient`` entries may wait some milliseconds for company.
         """
-        await self._writer.write([(type(entry), to_row(entry)) for entry in entries])
+        await self._writer.write([(type(entry), to_row(entry)) for entry in entries], patient=patient)
 
     async def spent(
         self, since: datetime, *, project_id: str | None = None, key_id: str | None = None

@@ -23,6 +23,7 @@ import structlog
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import (
     ArgumentError,
+    DataError,
     DBAPIError,
     IntegrityError,
     NotSupportedError,
@@ -71,10 +72,11 @@ def is_away(error: BaseException) -> bool:
         return True
     if isinstance(error, DBAPIError):
         if isinstance(error.orig, sqlite3.OperationalError):
-            return error.orig.sqlite_errorcode != sqlite3.SQLITE_ERROR  # that one blames the statement
+            code = getattr(error.orig, "sqlite_errorcode", None)
+            return bool(code != sqlite3.SQLITE_ERROR)  # that one blames the statement
         if error.connection_invalidated or isinstance(error, OperationalError):
             return True
-        if isinstance(error, IntegrityError | ProgrammingError | NotSupportedError):
+        if isinstance(error, IntegrityError | DataError | ProgrammingError | NotSupportedError):
             return False
         driver = error.orig
         if driver is not None and isinstance(

@@ -23,6 +23,9 @@ always taken, as what was spent must be written."""
 TOGETHER = 512
 """Calls in one transaction; more would keep the first of them waiting for the last."""
 
+PATIENCE = 0.05
+"""Seconds that rows nobody waits for may lie before they are written."""
+
 Rows = Sequence[tuple[type[Entry], Row]]
 
 
@@ -42,8 +45,9 @@ class Writer:
         self._closing = False
         self._task = asyncio.create_task(self._run(), name="ledger-writer")
 
-    async def write(self, rows: Rows) -> None:
-        """Return when the rows are durable; raise when they are not (see ``Ledger.record``).
+    async def write(self, rows: Rows, *, patient: bool = False) -> None:
+        """Return when the rows are durable; raise when they are not (see ``Ledger.record``). A ``patient``
+        caller lets its rows wait up to ``PATIENCE`` seconds for a transaction that somebody else needs.
 
         A caller that is cancelled while it waits takes nothing back: its rows may be in a transaction
         already, and they are written all the same.
@@ -54,7 +58,10 @@ class Writer:
             raise unavailable(RuntimeError(f"{len(self._waiting)} calls wait to be written"))
         waiting = _Waiting(rows, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
-        self._wake.set()
+        if patient and len(self._waiting) < TOGETHER:
+            asyncio.get_running_loop().call_later(PATIENCE, self._wake.set)
+        else:
+            self._wake.set()
         await waiting.durable
 
     async def close(self) -> None:

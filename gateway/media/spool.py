@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-_BATCH = 512 << 10
+_BATCH = 256 << 10
 """Bytes gathered before a thread is asked to write them: a hop costs more than the write."""
 _READ = 256 << 10
 

@@ -38,7 +38,8 @@ class Rebuilding(QuotaUnavailable):
 
     def __init__(self) -> None:
         super().__init__(
-            "The state of budgets is being rebuilt from the ledger, so nothing was spent. Try again in a second.",
+            "The state of budgets is being rebuilt from the ledger, so nothing was spent. "
+            "Try again in a second.",
             retry_after=1,
         )
 
@@ -62,7 +63,8 @@ class HoldLost(Unavailable):
 
     def __init__(self, rid: str, state: State | None) -> None:
         super().__init__(
-            "What this call had reserved is no longer held, so it was not sent and nothing was spent. Try again.",
+            "What this call had reserved is no longer held, so it was not sent and nothing was spent. "
+            "Try again.",
             retry_after=1,
         )
         self.rid = rid

@@ -66,6 +66,9 @@ class Hold:
     admitted: int
     lease_ms: int
     lines: tuple[Line, ...]
+    epoch: int = 0
+    """Which building of the counters it was taken from. The ledger refuses the intent row of an older epoch
+    than its own: then no call is sent on the word of a server that has been replaced."""
 
     def amount(self, measure: Measure) -> int:
         """What is held of a measure (the same in all its counters); 0 where no limit counts it."""
@@ -73,7 +76,7 @@ class Hold:
 
     def dump(self) -> str:
         """As text, for the ledger's intent row; :func:`load` reads it."""
-        return _dump([self.rid, self.admitted, self.lease_ms, _rows(self.lines)])
+        return _dump([self.rid, self.admitted, self.lease_ms, self.epoch, _rows(self.lines)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +89,8 @@ class DispatchedHold:
 
 def load(text: str | bytes) -> Hold:
     """The inverse of :meth:`Hold.dump`."""
-    rid, admitted, lease_ms, rows = json.loads(text)
-    return Hold(rid, admitted, lease_ms, _lines(rows))
+    rid, admitted, lease_ms, epoch, rows = json.loads(text)
+    return Hold(rid, admitted, lease_ms, _lines(rows), epoch)
 
 
 def dump_lines(lines: tuple[Line, ...]) -> str:

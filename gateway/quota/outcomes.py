@@ -43,8 +43,8 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where one limit stands. For a rate, ``settled`` is what its bucket still remembers and ``resets_at`` when
-    that is nothing; for ``concurrent``, ``held`` counts live leases."""
+    """Where one limit stands. For a rate, ``settled`` is what its bucket still remembers and ``resets_at``
+    when that is nothing; for ``concurrent``, ``held`` counts live leases."""
 
     limit: Limit
     window: str
@@ -79,8 +79,8 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """Everything was taken. ``standings`` include it; ``shadowed`` are limits on trial that would have refused.
-    ``duplicate``: the ids were already known, nothing was taken again. ``enforced`` is False where a store
+    """Everything was taken. ``standings`` include it; ``shadowed`` are limits on trial that would have
+    refused. ``duplicate``: the ids were already known, nothing was taken again. ``enforced`` is False where a store
     was away and its limits are open (``away.py``)."""
 
     holds: tuple[Hold, ...]
@@ -101,13 +101,15 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What a settle, release or unknown did. ``before`` None: the store had never seen the id. ``applied`` False:
-    a repetition, or a state that may not be left; nothing changed and ``after`` is what stands."""
+    """What a settle, release or unknown did. ``before`` None: the store had never seen the id. ``applied``
+    False: a repetition, or a state that may not be left; nothing changed and ``after`` is what stands."""
 
     rid: str
     before: State | None
     after: State | None
     applied: bool
+    deferred: bool = False
+    """The store is away and will be told later; the ledger has it."""
 
 
 @dataclass(frozen=True, slots=True)

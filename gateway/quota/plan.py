@@ -1,4 +1,4 @@
-"""From limits and amounts to counters and lines, and from counters' states to bindings. Pure; both stores use it.
+"""From limits and amounts to counters and lines, and from counters' states to bindings. Pure.
 
 A reservation of ten limits may touch one counter several times (two thresholds, one of them in shadow): it
 takes from that counter once, and every threshold is judged on it.
@@ -6,7 +6,7 @@ takes from that counter once, and every threshold is judged on it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -26,8 +26,8 @@ NEVER = -1
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Where a limit counts at one instant. ``start`` and ``end`` (ms, NEVER for no end) are the time for which
-    this is the right window or bucket; rates and concurrency have none."""
+    """Where a limit counts at one instant. ``start`` and ``end`` (ms, NEVER for no end) are the time for
+    which this is the right window or bucket; rates and concurrency have none."""
 
     slot: str
     start: int
@@ -38,8 +38,8 @@ class Spot:
 
 @dataclass(slots=True)
 class Gate:
-    """One counter of a call: what is needed of it, and the thresholds over it. ``enforced`` is the lowest that
-    refuses and ``trial`` the lowest in shadow; None: there is none."""
+    """One counter of a call: what is needed of it, and the thresholds over it. ``enforced`` is the lowest
+    that refuses and ``trial`` the lowest in shadow; None: there is none."""
 
     line: Line
     spot: Spot
@@ -104,12 +104,21 @@ def _line(limit: Limit, amount: int, at: Spot) -> Line:
     return Line(limit.counter, limit.kind, limit.measure, amount, at.slot, at.param, at.expires)
 
 
-def plan(reservations: Sequence[Reservation], calendar: Calendar, at: int) -> Plan:
-    """Raises ValueError for amounts that cannot be counted exactly."""
+def plan(
+    reservations: Sequence[Reservation], calendar: Calendar, at: int, known: Container[str] = ()
+) -> Plan:
+    """``known`` ids have taken before and need nothing now. Raises ValueError for amounts that cannot be
+    counted exactly."""
     moment = from_ms(at)
     gates: dict[str, Gate] = {}
-    lines = tuple(_take(reservation, calendar, moment, gates) for reservation in reservations)
-    return Plan(at, tuple(gates.values()), lines)
+    lines = []
+    for reservation in reservations:
+        took = _take(reservation, calendar, moment, gates)
+        lines.append(took)
+        if reservation.rid not in known:
+            for each in took:
+                gates[each.key].need += each.amount
+    return Plan(at, tuple(gates.values()), tuple(lines))
 
 
 def _take(
@@ -128,10 +137,7 @@ def _take(
         gate = gates.get(key)
         if gate is None:
             gate = gates[key] = Gate(taken, at)
-        if key not in lines:
-            lines[key] = taken
-            gate.need += amount
-        elif limit.kind is Kind.RATE and at.param < lines[key].param:
+        if key not in lines or (limit.kind is Kind.RATE and at.param < lines[key].param):
             lines[key] = taken
         if limit.kind is Kind.RATE and at.param < gate.spot.param:
             gate.line, gate.spot = taken, at
@@ -140,7 +146,7 @@ def _take(
     return tuple(lines.values())
 
 
-def refuses(gate: Gate, tally: Tally, now: int) -> bool:
+def refuses(gate: Gate, tally: Tally) -> bool:
     """Whether a limit in force has no room for what is needed."""
     return gate.enforced is not None and _over(gate, gate.enforced, tally)
 
@@ -158,7 +164,9 @@ def _over(gate: Gate, amount: int, tally: Tally) -> bool:
     return tally.settled + tally.held + tally.unknown + gate.need > amount
 
 
-def bindings(gates: Sequence[Gate], tallies: Sequence[Tally], now: int, *, shadow: bool) -> tuple[Binding, ...]:
+def bindings(
+    gates: Sequence[Gate], tallies: Sequence[Tally], now: int, *, shadow: bool
+) -> tuple[Binding, ...]:
     """All limits (in shadow, or in force) that have no room, in the order of the gates."""
     found = []
     for gate, tally in zip(gates, tallies, strict=True):
@@ -199,6 +207,12 @@ def standing(limit: Limit, at: Spot, tally: Tally, now: int) -> Standing:
             return Standing(limit, at.slot, tally.settled, tally.held, tally.unknown, resets)
 
 
+def standings(gates: Sequence[Gate], tallies: Sequence[Tally], now: int) -> tuple[Standing, ...]:
+    """Of every limit, in the order of the gates."""
+    pairs = zip(gates, tallies, strict=True)
+    return tuple(standing(limit, gate.spot, tally, now) for gate, tally in pairs for limit in gate.limits)
+
+
 def taken(gate: Gate, tally: Tally) -> Tally:
     """The tally after what is needed was taken."""
     if gate.line.kind is Kind.RATE:
@@ -220,7 +234,7 @@ def refund(amount: int, admitted: int, now: int, rate: int) -> int:
     return max(amount * RATE_UNIT - rate * max(now - admitted, 0), 0)
 
 
-def free_at(totals: dict[int, int], current: int, size: int, need: int, amount: int) -> int:
+def free_at(totals: Mapping[int, int], size: int, need: int, amount: int) -> int:
     """When enough buckets (number -> amount) have left a rolling window for ``need`` to fit, ms, or NEVER."""
     used = sum(totals.values())
     if used + need <= amount:

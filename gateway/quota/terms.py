@@ -90,8 +90,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """``amount`` of ``measure`` per window. Requests, images and tokens ``per="minute"`` are rates (GCRA) unless
-    ``rolling``; ``concurrent`` has no window. A ``shadow`` limit is counted and reported and refuses nothing.
+    """``amount`` of ``measure`` per window. Requests, images and tokens ``per="minute"`` are rates (GCRA)
+    unless ``rolling``; ``concurrent`` has no window. A ``shadow`` limit is counted and reported and refuses nothing.
 
     Raises ValueError for what cannot be counted exactly.
     """
@@ -123,7 +123,9 @@ class Limit:
         highest = MAX_RATE if kind is Kind.RATE else MAX_AMOUNT
         lowest = 1 if kind is Kind.RATE else 0
         if not lowest <= self.amount <= highest:
-            raise ValueError(f"a limit on {self.measure} is between {lowest} and {highest}, not {self.amount}")
+            raise ValueError(
+                f"a limit on {self.measure} is between {lowest} and {highest}, not {self.amount}"
+            )
         name = f"{self.scope.text}|{self.measure}"
         if self.per is not None:
             name += f"|{self.per}"

@@ -1,7 +1,7 @@
 """Windows of time, as pure functions: calendar periods in an organisation's zone, and rolling buckets.
 
-A window is half open, [start, end), in UTC. A new window is a new id and so a new counter: nothing is ever set
-back. Days follow the zone, so one may have 23 or 25 hours; weeks start on Monday.
+A window is half open, [start, end), in UTC. A new window is a new id and so a new counter: nothing is
+ever set back. Days follow the zone, so one may have 23 or 25 hours; weeks start on Monday.
 
 A zone change takes effect with the next window: the running one keeps its end, or, where less than half a
 period of the new calendar would then be left, runs on to the end of that. So a change never hands out a fresh

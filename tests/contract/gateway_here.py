@@ -1,4 +1,4 @@
-"""A whole gateway in the test's own event loop: real sockets, a real ledger file, whatever upstream it is given."""
+"""A whole gateway in the test's own event loop: real sockets, a real ledger file, any upstream."""
 
 from __future__ import annotations
 
@@ -69,7 +69,15 @@ async def gateway_here(
     async with open_gateway(loaded) as gateway:
         listener = socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(gateway.app, http=Connection, ws="none", log_config=None))
+        server = uvicorn.Server(
+            uvicorn.Config(
+                gateway.app,
+                http=Connection,
+                ws="none",
+                log_config=None,
+                limit_concurrency=loaded.settings.server.max_connections,
+            )
+        )
         server.capture_signals = _no_signals  # type: ignore[method-assign]
         task = asyncio.create_task(server.serve([listener]))
         headers = {"authorization": f"Bearer {KEY}"}

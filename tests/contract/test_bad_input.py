@@ -648,11 +648,12 @@ def test_f05_a_chunked_body_over_the_limit_is_refused_and_the_connection_closed(
     ],
     ids=["json", "text part", "file part", "nothing"],
 )
+@pytest.mark.parametrize("declared", [900, 100_000])
 def test_f06_a_body_that_does_not_come_is_a_408_at_its_deadline(
-    server: Face, wire: Wire, line: str, begun: bytes
+    server: Face, wire: Wire, line: str, begun: bytes, declared: int
 ) -> None:
     started = time.monotonic()
-    wire.head(EDITS, line, "content-length: 100000")
+    wire.head(EDITS, line, f"content-length: {declared}")
     wire.link.sendall(begun)
     answer = wire.until_closed()
     assert answer.startswith(b"HTTP/1.1 408 ")
@@ -692,6 +693,14 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_leaves_nothing(
     time.sleep(0.1)
     assert server.engine.calls == []
     assert_nothing_left(server)
+
+
+def test_a_body_that_waits_for_leave_is_not_asked_for_when_it_is_refused(server: Face, wire: Wire) -> None:
+    wire.head(EDITS, FORM_LINE, "content-length: 900", "expect: 100-continue", key="sk-wrong")
+    answer = wire.until_closed()
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert b"connection: close" in answer
+    assert server.engine.calls == []
 
 
 @pytest.mark.parametrize(

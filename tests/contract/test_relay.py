@@ -248,12 +248,11 @@ async def test_a_stream_is_relayed_event_by_event_and_settled(one: Here, upstrea
 
 async def test_events_flow_while_the_picture_is_still_being_made(one: Here, upstream: Upstream) -> None:
     upstream.plan(on.ok(event_delay=0.3, partials=2))
-    loop, arrivals = asyncio.get_running_loop(), []
+    loop = asyncio.get_running_loop()
     body = {"model": "gpt-image-2", "prompt": "x", "stream": True, "partial_images": 2}
     async with one.client.stream("POST", "/v1/images/generations", json=body) as response:
-        async for line in response.aiter_lines():
-            if line.startswith("event:"):
-                arrivals.append(loop.time())
+        lines = response.aiter_lines()
+        arrivals = [loop.time() async for line in lines if line.startswith("event:")]
     assert len(arrivals) == 3
     assert arrivals[-1] - arrivals[0] > 0.4
 

@@ -82,7 +82,7 @@ def test_the_wheel_serves_from_an_empty_folder_and_keeps_everything(installed: P
     with Run(command, cwd=tmp_path) as gateway:
         key = gateway.first_key(tmp_path / "data")
         assert draw(gateway.base_url, key).startswith(b"\x89PNG\r\n")
-    assert (tmp_path / "data" / "lock").read_bytes() == b"", "a stopped gateway leaves no control token behind"
+    assert (tmp_path / "data" / "lock").read_bytes() == b"", "the control token outlived the gateway"
     with Run(command, cwd=tmp_path) as gateway:
         assert draw(gateway.base_url, key).startswith(b"\x89PNG\r\n")
         assert key not in gateway.log_text()

@@ -16,7 +16,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from litestar.testing import AsyncTestClient
 
+from config.schema import Settings
+from gateway.api.control import build_control_app
+from gateway.ledger.ledger import Ledger
 from gateway.ledger.lock import take_data_folder
 from gateway.ledger.refusals import ControlAddress
 from tests.gateway_process import Gateway, clean_environment
@@ -179,3 +183,13 @@ def test_the_command_holds_the_lock_while_it_works(
     assert run("keys", "list", "--json").exit_code == 0
     assert seen == ["held"]
     take_data_folder(tmp_path / "data", wait=0).release()
+
+
+async def test_a_failure_inside_the_server_is_an_error_with_words(tmp_path: Path) -> None:
+    ledger = await Ledger.open("sqlite:///imagegate.db", tmp_path)
+    app = build_control_app(ledger, b"", "t", Settings())  # an empty pepper cannot digest a key
+    async with AsyncTestClient(app, raise_server_exceptions=False) as client:
+        answer = await client.post("/keys/create", json={"name": "x"}, headers={"Authorization": "Bearer t"})
+    await ledger.close()
+    assert answer.status_code == 500
+    assert "its log says why" in answer.json()["error"]["message"]

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from config.schema import LimitSettings, ProjectSettings, Settings, parse_bytes, parse_dollars, parse_seconds
+from config.schema import LimitSettings, ProjectSettings, Settings
+from config.units import parse_bytes, parse_dollars, parse_seconds
 
 
 @pytest.mark.parametrize(

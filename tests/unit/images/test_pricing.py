@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.catalog import AnySizing, CatalogModel, PriceVersion, Source, TokenPrices, load_catalog
+from config.catalog import AnySizing, CatalogModel, load_catalog
+from config.prices import PriceVersion, Source, TokenPrices
 from gateway.images.amounts import Usage
 from gateway.images.pricing import MOST_TOKENS, charge
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import pytest
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from gateway.errors import Unavailable
 from gateway.ledger import store as stores
@@ -71,6 +72,20 @@ async def test_one_bad_entry_fails_alone(ledger: Ledger) -> None:
     assert results[3] is None
     assert set(await stored_requests(ledger)) == {"a", "b"}
     assert await ledger.spent(NOON) == 5
+
+
+async def test_a_value_that_does_not_fit_is_not_taken_for_a_store_that_is_away(
+    postgres_database: str, tmp_path: Path
+) -> None:
+    ledger = await Ledger.open(postgres_database, tmp_path)
+    try:
+        bad, good = await asyncio.gather(
+            ledger.record(request("bad", n=2**40)), ledger.record(request("good")), return_exceptions=True
+        )
+        assert isinstance(bad, DBAPIError)
+        assert good is None
+    finally:
+        await ledger.close()
 
 
 async def test_nobody_is_told_before_the_commit(ledger: Ledger, counting: CountingStore) -> None:

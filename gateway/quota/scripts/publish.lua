@@ -1,0 +1,12 @@
+-- Puts a finished epoch in force, unless a newer one is, or is being built.
+local current = tonumber(redis.call('HGET', KEYS[1], 'n') or -1) or -1
+local building = tonumber(redis.call('HGET', KEYS[1], 'f') or -1)
+local number = tonumber(ARGV[1])
+if current == number then
+  return {'ok'}
+end
+if current > number or building > number then
+  return {'behind'}
+end
+redis.call('HSET', KEYS[1], 'n', ARGV[1], 'hz', digits(clock() + 2000))
+return {'ok'}
