@@ -14,6 +14,7 @@ from datetime import date
 from config.addresses import check_database, check_providers, check_server
 from config.catalog import Catalog, CatalogModel, ListedSizing
 from config.findings import Findings, Location
+from config.limit_checks import check_limits, limit_lists
 from config.price_checks import check_prices
 from config.problems import did_you_mean, listed, quoted
 from config.schema import ModelSettings, ProjectSettings, Settings
@@ -51,6 +52,11 @@ def check(settings: Settings, names: Names, catalog: Catalog, today: date, findi
         _check_model_name(("normalization", "default_model"), default_model, known, findings)
     _check_timezone(settings.organization.timezone, findings)
     _check_projects(settings.organization.projects, known, findings)
+    for location, limits, models in limit_lists(settings.organization):
+        for index, limit in enumerate(limits):
+            if limit.model is not None and (models is None or limit.model in models):
+                _check_model_name((*location, index, "model"), limit.model, known, findings)
+    check_limits(settings, findings)
     check_database(settings.storage.database, findings)
 
 

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date
 
 from config.catalog import Catalog, CatalogModel
 from config.findings import Findings, Location
+from config.limit_checks import limit_lists, look_at_limits
 from config.names import public_models
 from config.own_prices import priced
 from config.problems import did_you_mean, listed, quoted
@@ -34,6 +35,7 @@ class _Target:
 def look_ahead(settings: Settings, catalog: Catalog, today: date, findings: Findings) -> None:
     if not settings.providers:
         findings.warn(("providers",), "no provider is configured, so no model can be served; add one")
+    look_at_limits(settings, today, findings)
     _unused_providers(settings, catalog, findings)
     _unused_prices(settings, catalog, findings)
     for target in _targets(settings, catalog):
@@ -57,20 +59,18 @@ def _targets(settings: Settings, catalog: Catalog) -> Iterator[_Target]:
 
 
 def _has_dollar_limit(settings: Settings, model: str | None) -> bool:
-    """Whether a limit can apply to calls of this public model (None: of any)."""
-    if settings.organization.limits:
-        return True
+    """Whether a limit in force can apply to calls of this public model (None: of any)."""
     return any(
-        (project.limits and _allows(project.models, model))
-        or any(
-            key.limits and _allows(project.models if key.models is None else key.models, model)
-            for key in project.keys
-        )
-        for project in settings.organization.projects
+        limit.spend_usd is not None
+        and not limit.shadow
+        and _allows(models, model)
+        and (model is None or limit.model is None or limit.model == model)
+        for _, limits, models in limit_lists(settings.organization)
+        for limit in limits
     )
 
 
-def _allows(models: list[str] | None, model: str | None) -> bool:
+def _allows(models: Collection[str] | None, model: str | None) -> bool:
     return models is None or model is None or model in models
 
 

@@ -8,6 +8,7 @@ are ``Decimal`` dollars as published; the gateway turns them into integer nano-d
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Literal
 
@@ -152,6 +153,10 @@ class PriceVersion(PriceForms):
         since = "always" if self.since == date.min else self.since.isoformat()
         written = self.model_dump_json(exclude={"since", "source", "origin"})
         return f"{self.origin}:{since}:{hashlib.sha256(written.encode()).hexdigest()[:8]}"
+
+    def extra_of(self, params: Mapping[str, object]) -> str | None:
+        """The field of a call that costs something besides, or None."""
+        return next((field for field, values in self.extras.items() if params.get(field) in values), None)
 
     def holds_on(self, day: date) -> bool:
         return self.since <= day and (self.until is None or day <= self.until)

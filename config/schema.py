@@ -12,9 +12,12 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from config.limits import AlertSettings, AllowanceSettings, UnknownSettings
+from config.limits import LimitSettings as LimitSettings
+from config.limits import Period as Period
 from config.prices import PriceSettings
 from config.secrets import SecretRef
-from config.units import Bytes, Dollars, Seconds, Strict
+from config.units import Bytes, Seconds, Strict
 from config.units import parse_seconds as parse_seconds
 
 
@@ -212,33 +215,6 @@ class NormalizationSettings(Strict):
     )
 
 
-Period = Literal["hour", "day", "week", "month", "quarter", "year", "total"]
-
-
-class LimitSettings(Strict):
-    """A threshold on dollars over a calendar window. The same for organization, project and key; where
-    several apply, each must hold."""
-
-    spend_usd: Dollars = Field(le=9_000_000, description="Nothing more is admitted once this much is spent.")
-    per: Period = Field(description="The calendar window, in the organisation's time zone; total has no end.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _only_what_is_enforced(cls, value: object) -> object:
-        # A limit that is written down and not enforced is worse than none: its owner believes in it.
-        others = (
-            sorted({"images", "requests", "tokens", "concurrent"} & set(value))
-            if isinstance(value, dict)
-            else []
-        )
-        if others:
-            raise ValueError(
-                f"limits on {' and '.join(others)} are not enforced by this version, so they are refused "
-                "instead of ignored; only spend_usd is enforced. Remove this limit or write spend_usd"
-            )
-        return value
-
-
 class KeySettings(Strict):
     """A key declared in the file: by its sha256, or by reference to the secret itself."""
 
@@ -247,6 +223,10 @@ class KeySettings(Strict):
     key: SecretRef | None = Field(None, description="env:NAME or file:/path that holds the key.")
     models: list[str] | None = Field(None, description="Narrows the project's list.")
     limits: list[LimitSettings] = Field([], description="For this key alone.")
+    end_user_limits: list[LimitSettings] = Field([], description="For each end user of this key.")
+    external_key_id: str | None = Field(
+        None, max_length=256, description="Your own id for it, in reports; default: the project's."
+    )
 
     @model_validator(mode="after")
     def _one_secret(self) -> KeySettings:
@@ -261,8 +241,22 @@ class ProjectSettings(Strict):
     name: Name = Field(description="Unique.")
     id: Name | None = Field(None, description="Counters belong to it; default: a slug of the name.")
     labels: dict[str, str] = Field({}, description="Words of your own, such as a cost center, for reports.")
+    external_key_id: str | None = Field(
+        None, max_length=256, description="Your own id for the project, in reports."
+    )
+    tags: list[Name] = Field(
+        [], description="Names that x-imagegate-tags may hold, besides the organization's."
+    )
+    end_user_header: str | None = Field(
+        None,
+        description="The header that names the end user where safety_identifier and user do not, such as "
+        "x-openwebui-user-id.",
+    )
     models: list[str] | None = Field(None, description="The public names it may use; default: all.")
     limits: list[LimitSettings] = Field([], description="For all keys of the project together.")
+    end_user_limits: list[LimitSettings] = Field(
+        [], description="For each end user of each key. Calls that name nobody count together as one."
+    )
     keys: list[KeySettings] = Field([], description="Keys declared here; others are made at run time.")
 
     @property
@@ -278,6 +272,11 @@ class OrganizationSettings(Strict):
     name: str = Field("default", description="Shown in reports.")
     timezone: str = Field("UTC", description="IANA name, such as Europe/Vienna; days and months begin in it.")
     limits: list[LimitSettings] = Field([], description="For all projects together.")
+    tags: list[Name] = Field(
+        [], description="Names that the request header x-imagegate-tags may hold: team=red, run=7."
+    )
+    alerts: AlertSettings | None = Field(None, description="A webhook for alerts.")
+    unknown: UnknownSettings = UnknownSettings()
     projects: list[ProjectSettings] = Field([], description="Projects declared here; read-only at run time.")
 
 
@@ -301,6 +300,12 @@ class StorageSettings(Strict):
         description="The ledger: sqlite:///PATH or postgresql+asyncpg://…, or the env:NAME or file:PATH "
         "that holds it.",
     )
+    quota: str = Field(
+        "local",
+        description="The counters of limits: local (in the process, rebuilt from the ledger at start), or "
+        "redis://HOST:PORT/DB for more than one replica, or the env:NAME or file:PATH that holds that.",
+    )
+    allowance: AllowanceSettings = AllowanceSettings()
     data: str = Field(
         "data",
         description="Folder for the lock file and the first key; the database and server.secret move with it "

@@ -32,6 +32,15 @@ def database_url(settings: Settings, base: Path, environ: Mapping[str, str] | No
     return written
 
 
+def quota_url(settings: Settings, base: Path, environ: Mapping[str, str] | None = None) -> str | None:
+    """Where the counters of limits are, ``env:NAME`` or ``file:PATH`` resolved; None: in the process. Raises
+    :class:`config.secrets.SecretMissing`. The result may hold a password: never log it."""
+    written = settings.storage.quota
+    if written.startswith(("env:", "file:")):
+        written = SecretRef(written).resolve(base, environ).reveal()
+    return None if written == "local" else written
+
+
 def _moved(settings: Settings, before: str, folder: str) -> Settings:
     storage, server = settings.storage, settings.server
     database, secret = storage.database, server.secret

@@ -40,5 +40,7 @@ def _references(value: object, location: Location) -> Iterator[tuple[Location, S
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _references(item, (*location, index))
-    elif location == ("storage", "database") and str(value).startswith(("env:", "file:")):
+    elif location in (("storage", "database"), ("storage", "quota")) and str(value).startswith(
+        ("env:", "file:")
+    ):
         yield location, SecretRef(str(value))

@@ -8,18 +8,23 @@ from dataclasses import dataclass
 
 from litestar import Litestar
 
-from config.catalog import Catalog, load_catalog
+from config.catalog import load_catalog
 from config.loader import Loaded
 from config.schema import Settings
 from config.secrets import SecretMissing
-from config.storage import database_url
+from config.storage import database_url, quota_url
 from gateway.api.auth import Authenticator
 from gateway.api.router import ApiParts, build_app
+from gateway.engine.admission import Admissions
+from gateway.engine.alerts import Alerts
+from gateway.engine.books import Books
 from gateway.engine.engine import Engine
-from gateway.engine.spending import SpendingGate
+from gateway.engine.keeping import open_keeping
+from gateway.engine.webhook import Webhook, signing_key
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.pepper import load_pepper
 from gateway.media.spool import SpoolRoom
+from gateway.quota.of_settings import LimitBook
 from gateway.routing import directory
 from gateway.routing.directory import ModelDirectory
 from providers import registry
@@ -47,7 +52,11 @@ async def open_gateway(loaded: Loaded) -> AsyncIterator[Gateway]:
     settings, catalog = loaded.settings, load_catalog()
     async with AsyncExitStack() as stack:
         pepper = load_pepper(settings, loaded.base)
-        ledger = await Ledger.open(database_url(settings, loaded.base), loaded.base)
+        ledger = await Ledger.open(
+            database_url(settings, loaded.base),
+            loaded.base,
+            arrears=loaded.base / settings.storage.data / "arrears",
+        )
         stack.push_async_callback(ledger.close)
         client = UpstreamClient(settings.upstream, base=loaded.base)
         stack.push_async_callback(client.aclose)
@@ -55,17 +64,35 @@ async def open_gateway(loaded: Loaded) -> AsyncIterator[Gateway]:
         for provider in providers.values():
             stack.push_async_callback(provider.aclose)
         models = directory.build(settings, catalog, unusable)
+        book = LimitBook(settings, catalog)
+        keeping = await stack.enter_async_context(
+            open_keeping(settings, quota_url(settings, loaded.base), ledger, book)
+        )
+        alerts = Alerts(ledger.notes, _messenger(loaded, client))
+        stack.push_async_callback(alerts.aclose)
         room = SpoolRoom(settings.spool.memory, settings.spool.max_answer, settings.spool.directory)
         stack.callback(room.close)
         engine = Engine(
             providers,
             ledger,
             room,
-            SpendingGate(ledger, settings.organization.limits, settings.organization.timezone),
+            Admissions(keeping.store, keeping.keeper, ledger, book, alerts),
+            Books(ledger, keeping.store, keeping.keeper),
             deadline=settings.routing.deadline,
             max_attempts=settings.routing.max_attempts,
         )
-        app = _app(loaded, catalog, models, engine, ledger, pepper)
+        app = build_app(
+            ApiParts(
+                settings=settings,
+                directory=models,
+                catalog=catalog,
+                engine=engine,
+                authenticator=Authenticator(settings, ledger.keys, pepper, loaded.base),
+                ready=ledger.ready,
+                limits=book,
+                quota=keeping.store,
+            )
+        )
         yield Gateway(app, settings, ledger, engine, models, pepper)
 
 
@@ -81,16 +108,10 @@ def _providers(loaded: Loaded, client: UpstreamClient) -> tuple[Mapping[str, Pro
     return built, unusable
 
 
-def _app(
-    loaded: Loaded, catalog: Catalog, models: ModelDirectory, engine: Engine, ledger: Ledger, pepper: bytes
-) -> Litestar:
-    return build_app(
-        ApiParts(
-            settings=loaded.settings,
-            directory=models,
-            catalog=catalog,
-            engine=engine,
-            authenticator=Authenticator(loaded.settings, ledger.keys, pepper, loaded.base),
-            ready=ledger.ready,
-        )
-    )
+def _messenger(loaded: Loaded, client: UpstreamClient) -> Webhook | None:
+    """Where alerts of limits go besides the log."""
+    organization = loaded.settings.organization
+    if organization.alerts is None:
+        return None
+    key = signing_key(organization.alerts.secret.resolve(loaded.base).reveal())
+    return Webhook(client, organization.alerts.webhook, key, organization=organization.name)

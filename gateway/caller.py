@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from config.schema import LimitSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated key with its project. ``models`` None means every model of the gateway."""
+    """An authenticated key with its project. ``models`` None means every model of the gateway. Its limits are
+    those of ``project_id`` and ``key_id`` in :class:`gateway.quota.of_settings.LimitBook`.
+
+    ``end_user_header`` (lower case) names the end user where the call does not, ``tags`` are the names that
+    ``x-imagegate-tags`` may hold; ``labels`` and ``external_key_id`` are for reports.
+    """
 
     key_id: str
     key_name: str
@@ -19,6 +24,10 @@ class Caller:
     models: frozenset[str] | None = None
     key_limits: Sequence[LimitSettings] = ()
     project_limits: Sequence[LimitSettings] = ()
+    end_user_header: str | None = None
+    tags: frozenset[str] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    external_key_id: str | None = None
 
     def may_use(self, model: str) -> bool:
         return self.models is None or model in self.models

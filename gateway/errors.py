@@ -12,6 +12,7 @@
       NotFound                404
       MethodNotAllowed        405
       SpendLimitReached       429   money; a retry cannot cure it
+      RateLimited             429   speed; waiting cures it
       Unavailable             503   nothing was sent; a retry may find better times
       UpstreamFailed          4xx/5xx   a provider's failure, told in OpenAI's words (engine/)
       InternalError           500
@@ -116,6 +117,12 @@ class SpendLimitReached(GatewayError):
     type = "insufficient_quota"
     code = "insufficient_quota"
     retryable = False
+
+
+class RateLimited(GatewayError):
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
 
 
 class Unavailable(GatewayError):

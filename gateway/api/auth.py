@@ -26,6 +26,7 @@ from gateway.caller import Caller
 from gateway.errors import GatewayError, Unauthenticated
 from gateway.ledger import keyformat
 from gateway.ledger.keys import KeyRecord
+from gateway.quota.of_settings import declared_key_id
 
 REMEMBERED = 5.0
 """Seconds for which an answer of the key store is believed, a refusal included."""
@@ -67,13 +68,14 @@ class Authenticator:
         self._clock = clock
         self._failed = FailedKeys(clock)
         self._projects = {project.project_id: project for project in settings.organization.projects}
+        self._tags = frozenset(settings.organization.tags)
         self._declared: dict[str, Caller] = {}
         self._remembered: dict[str, _Remembered] = {}
         for project in settings.organization.projects:
             for key in project.keys:
                 digest = _declared_digest(key, base, environ)
                 if digest is not None:
-                    self._declared[digest] = _declared_caller(project, key)
+                    self._declared[digest] = _declared_caller(project, key, self._tags)
 
     async def authenticate(self, headers: Mapping[bytes, bytes], address: str) -> Caller:
         """``headers`` have lower-case names; ``address`` is the client's. Raises :class:`Unauthenticated`, or
@@ -129,6 +131,10 @@ class Authenticator:
             project_name=project.name if project else record.project_id,
             models=_narrowed(project.models if project else None, record.models),
             project_limits=tuple(project.limits) if project else (),
+            end_user_header=_lower(project.end_user_header) if project else None,
+            tags=self._tags | frozenset(project.tags) if project else self._tags,
+            labels=project.labels if project else {},
+            external_key_id=project.external_key_id if project else None,
         )
 
     def _hold_back(self, address: str) -> None:
@@ -171,17 +177,25 @@ def _declared_digest(key: KeySettings, base: Path | None, environ: Mapping[str, 
         return None
 
 
-def _declared_caller(project: ProjectSettings, key: KeySettings) -> Caller:
+def _declared_caller(project: ProjectSettings, key: KeySettings, tags: frozenset[str]) -> Caller:
     owner = project.project_id
     return Caller(
-        key_id=f"{owner}/{key.name}",
+        key_id=declared_key_id(owner, key.name),
         key_name=key.name,
         project_id=owner,
         project_name=project.name,
         models=_narrowed(project.models, key.models),
         key_limits=tuple(key.limits),
         project_limits=tuple(project.limits),
+        end_user_header=_lower(project.end_user_header),
+        tags=tags | frozenset(project.tags),
+        labels=project.labels,
+        external_key_id=key.external_key_id or project.external_key_id,
     )
+
+
+def _lower(header: str | None) -> str | None:
+    return None if header is None else header.lower()
 
 
 def _narrowed(project: list[str] | None, key: list[str] | None) -> frozenset[str] | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from http import HTTPStatus
 from time import perf_counter
@@ -24,6 +25,7 @@ from litestar.types import HTTPScope, Receive, Send
 from config.catalog import Catalog
 from config.schema import Settings
 from gateway.api.abort import ABORT
+from gateway.api.attribution import end_user_in, tags_of
 from gateway.api.auth import Authenticator
 from gateway.api.body import Body, ClientGone
 from gateway.api.client_address import ClientAddresses
@@ -40,6 +42,7 @@ from gateway.caller import Caller
 from gateway.engine.answer import Answer, RequestFacts
 from gateway.errors import InvalidRequest
 from gateway.images.call import ImageCall
+from gateway.images.input_sizes import input_sizes
 from gateway.images.raw import Encoding, RawRequest
 from gateway.images.validation import model_name, validate
 from gateway.routing.directory import ModelDirectory, PublicModel
@@ -148,7 +151,11 @@ class ImageRequests:
             raise not_allowed(scope["method"], mark_of(scope).path, "POST")
         caller = await self._authenticator.authenticate(headers, self._addresses.of(scope, headers))
         facts.notes.update(project=caller.project_id, key_id=caller.key_id)
-        facts = _with_client_id(facts, headers)
+        facts = replace(
+            _with_client_id(facts, headers),
+            end_user=end_user_in(caller, headers),
+            tags=tags_of(caller, headers),
+        )
         uploads = Uploads(self._spool_directory)
         try:
             call, model = await self._understand(headers, body, caller, uploads, deployment)
@@ -215,7 +222,7 @@ class ImageRequests:
             defaults=model.defaults,
             unknown=self._normalization.unknown_fields,
         )
-        return call, model
+        return replace(call, inputs=input_sizes(call, raw.files)), model
 
 
 def _with_client_id(facts: RequestFacts, headers: dict[bytes, bytes]) -> RequestFacts:

@@ -12,6 +12,8 @@ from gateway.api.replies import json_headers, reply
 from gateway.api.request_ids import mark_of
 from gateway.images.fields import BY_OPERATION, FIELDS, PROMPT_LENGTH, Field, Kind
 from gateway.images.inputs import URL_LENGTH
+from gateway.quota.away import Away
+from gateway.quota.terms import Level
 from providers.base import Operation
 
 Document = dict[str, object]
@@ -65,6 +67,19 @@ def document(version: str, public_url: str | None) -> Document:
                     **_read("One model.", "Model"),
                     "parameters": [
                         {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+                    ],
+                }
+            },
+            "/v1/usage": {
+                "get": {
+                    **_read("Where the limits of this key stand.", "Usage"),
+                    "parameters": [
+                        {
+                            "name": "end_user",
+                            "in": "query",
+                            "schema": {"type": "string"},
+                            "description": "Also the limits of this end user of the key.",
+                        }
                     ],
                 }
             },
@@ -168,6 +183,22 @@ def _object(required: list[str], **properties: object) -> Document:
 _STRING = {"type": "string"}
 _INTEGER = {"type": "integer"}
 _NULLABLE = {"type": ["string", "null"]}
+_NAMED = _object(["id", "name"], id=_STRING, name=_STRING)
+_AMOUNT = {"type": ["string", "integer"], "description": "Dollars are exact text, all else whole numbers."}
+_LIMIT: Document = {
+    "scope": {"enum": [level.value for level in Level]},
+    "model": _NULLABLE,
+    "measure": {"enum": ["spend_usd", "images", "requests", "tokens", "concurrent"]},
+    "per": _NULLABLE,
+    "rolling": {"type": "boolean"},
+    "shadow": {"type": "boolean"},
+    "limit": _AMOUNT,
+    "used": _AMOUNT,
+    "held": _AMOUNT,
+    "unknown": _AMOUNT,
+    "remaining": _AMOUNT,
+    "resets_at": _NULLABLE,
+}
 _SCHEMAS: Document = {
     "ErrorResponse": _object(
         ["error"],
@@ -194,6 +225,27 @@ _SCHEMAS: Document = {
         created=_INTEGER,
         owned_by=_STRING,
         shutdown_date=_NULLABLE,
+    ),
+    "Usage": _object(
+        ["object", "as_of", "project", "key", "limits"],
+        object={"const": "usage"},
+        as_of=_STRING,
+        project=_NAMED,
+        key=_NAMED,
+        end_user=_NULLABLE,
+        limits={"type": "array", "items": _ref("Limit")},
+    ),
+    "Limit": _object(
+        [*_LIMIT, "alerts", "when_away", "raised_until"],
+        **_LIMIT,
+        alerts={
+            "type": "array",
+            "items": _object(
+                ["at", "amount", "reached"], at=_STRING, amount=_AMOUNT, reached={"type": "boolean"}
+            ),
+        },
+        when_away={"enum": [mode.value for mode in Away]},
+        raised_until=_NULLABLE,
     ),
     "ModelList": _object(
         ["object", "data"], object={"const": "list"}, data={"type": "array", "items": _ref("Model")}

@@ -22,6 +22,8 @@ from gateway.api.images import Engine, ImageRequests, utc_today
 from gateway.api.models import Models
 from gateway.api.openapi import OpenApi
 from gateway.api.request_ids import RequestIds
+from gateway.api.usage import Standings, Usage
+from gateway.quota.of_settings import LimitBook
 from gateway.routing.directory import ModelDirectory
 from gateway.version import VERSION
 from providers.base import Operation
@@ -31,8 +33,9 @@ PREFIXES = ("/v1", "/openai/v1")
 
 @dataclass(frozen=True, slots=True)
 class ApiParts:
-    """What the HTTP face works with. ``ready`` says whether paid work can be taken now; ``routes`` are other
-    rooms' handlers; ``today`` is the UTC day by which models are shut down."""
+    """What the HTTP face works with. ``ready`` says whether paid work can be taken now; ``limits`` and
+    ``quota`` are what ``/v1/usage`` tells of, which is not served without them; ``routes`` are other rooms'
+    handlers; ``today`` is the UTC day by which models are shut down."""
 
     settings: Settings
     directory: ModelDirectory
@@ -40,6 +43,8 @@ class ApiParts:
     engine: Engine
     authenticator: Authenticator
     ready: Ready
+    limits: LimitBook | None = None
+    quota: Standings | None = None
     routes: Sequence[ControllerRouterHandler] = ()
     today: Callable[[], date] = utc_today
 
@@ -81,13 +86,18 @@ def _image_routes(parts: ApiParts) -> list[ASGIRouteHandler]:
 
 def _other_routes(parts: ApiParts) -> list[ASGIRouteHandler]:
     server = parts.settings.server
-    models = Models(parts.directory, parts.authenticator, ClientAddresses(server.trusted_proxies))
-    return [
+    addresses = ClientAddresses(server.trusted_proxies)
+    models = Models(parts.directory, parts.authenticator, addresses)
+    routes = [
         _route([f"{prefix}/models" for prefix in (*PREFIXES, "/openai")], models, mount=True),
         _route(["/livez"], Health()),
         _route(["/readyz"], Health(parts.ready)),
         _route(["/openapi.json"], OpenApi(VERSION, server.public_url)),
     ]
+    if parts.limits is not None and parts.quota is not None:
+        usage = Usage(parts.limits, parts.quota, parts.authenticator, addresses)
+        routes.append(_route([f"{prefix}/usage" for prefix in PREFIXES], usage))
+    return routes
 
 
 HttpHandler = Callable[[HTTPScope, Receive, Send], Awaitable[None]]

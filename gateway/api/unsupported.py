@@ -34,7 +34,7 @@ NOT_SERVED: dict[str, str] = {
 }
 """OpenAI's paths below ``/v1`` by their first words, and what to use instead."""
 
-SERVED = ("images/generations", "images/edits", "models")
+SERVED = ("images/generations", "images/edits", "models", "usage")
 """Paths below ``/v1`` that exist, for hints at a forgotten or doubled ``/v1``."""
 
 _AZURE = re.compile(r"^(?:openai/)?deployments/[^/]+/|^openai/")
@@ -60,8 +60,8 @@ def explain(method: str, path: str) -> NotFound:
         )
     return NotFound(
         f"Unknown request URL: {asked}. Please check the URL for typos. This gateway serves "
-        "POST /v1/images/generations, POST /v1/images/edits and GET /v1/models; /openapi.json "
-        "lists everything.",
+        "POST /v1/images/generations, POST /v1/images/edits, GET /v1/models and GET /v1/usage; "
+        "/openapi.json lists everything.",
         code="unknown_url",
     )
 

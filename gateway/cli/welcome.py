@@ -77,7 +77,7 @@ def _notes(gateway: Gateway, *, embedded: bool) -> list[str]:
     limits = [
         f"real providers may cost ${limit.spend_usd} per {limit.per}"
         for limit in gateway.settings.organization.limits
-        if real and not missing
+        if real and not missing and limit.spend_usd is not None and not limit.shadow
     ]
     if embedded:
         limits = [f"{line}; to change it: imagegate serve --daily-limit 50 (or none)" for line in limits]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,6 +18,10 @@ class RequestFacts:
     client_request_id: str | None = None
     notes: dict[str, object] = field(default_factory=dict)
     """What the request's one log line will say; the engine adds to it, the HTTP face writes it."""
+    end_user: str | None = None
+    """From the project's ``end_user_header``, where the call itself names none."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """The allowed names of ``x-imagegate-tags``."""
 
 
 @dataclass(slots=True)

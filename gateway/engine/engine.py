@@ -1,18 +1,19 @@
 """The life of a request, told once::
 
-    plan      targets that this caller may spend on now           (spending)
-    attempt   for each target: a durable row, the call, its body into a spool, verification, settlement
-    deliver   headers with what it cost, then the spool's bytes; the client may have gone
-    record    the request's last row
+    admit      what it can cost, room under every limit, a durable row, leave to send   (admission)
+    attempt    for each target: the call, its body into a spool, verification           (whole, streaming)
+    book       settled, released or unknown: the ledger, then the store of limits       (books)
+    deliver    headers with what it cost, then the spool's bytes; the client may have gone
+    record     the request's last row
 
-The call to the provider runs in a task of its own: a client that leaves does not cancel paid work.
+The call to the provider runs in a task of its own: a client that leaves does not cancel paid work, and an
+answer that comes after the deadline is still read and settled.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from time import perf_counter
 from typing import TypeVar
 
@@ -20,28 +21,35 @@ import structlog
 
 from gateway.caller import Caller
 from gateway.engine import failures
+from gateway.engine.admission import Admission, Admissions
 from gateway.engine.answer import Answer, RequestFacts
+from gateway.engine.books import Books
+from gateway.engine.dispatch import dispatch
 from gateway.engine.job import Job
 from gateway.engine.outlet import Outlet
 from gateway.engine.running import Running
-from gateway.engine.spending import SpendingGate
-from gateway.engine.streaming import relay_stream
-from gateway.engine.whole import UnusableAnswer, Whole, receive_whole
+from gateway.engine.streaming import Streamed, relay_stream
+from gateway.engine.whole import Whole, receive_whole
 from gateway.errors import GatewayError, InternalError, Unavailable
-from gateway.images.amounts import Usage, dollars
+from gateway.images.auto import resolve_auto
 from gateway.images.call import ImageCall
-from gateway.images.pricing import charge
+from gateway.images.pricing import Delivered
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.records import AttemptEnd, AttemptState, NewAttempt
 from gateway.media.spool import SpoolRoom
-from gateway.routing.directory import PublicModel, Target
-from providers.base import ImageRequest, Provider, ProviderError
+from gateway.quota.outcomes import End
+from gateway.routing.directory import PublicModel
+from providers.base import Certainty, Kind, Provider, ProviderError
 
 T = TypeVar("T")
 _log = structlog.get_logger("imagegate.engine")
 
 FIRST_BYTE = 15.0
 """Seconds after which a stream's status line goes out even if no event has come yet."""
+
+LATE = 120.0
+"""Seconds after the deadline for which an answer is still awaited, to be settled exactly."""
+
+AttemptAt = Callable[[Admission], Awaitable[T]]
 
 
 class Engine:
@@ -50,7 +58,8 @@ class Engine:
         providers: Mapping[str, Provider],
         ledger: Ledger,
         room: SpoolRoom,
-        gate: SpendingGate,
+        admissions: Admissions,
+        books: Books,
         *,
         deadline: float,
         max_attempts: int,
@@ -58,15 +67,17 @@ class Engine:
         self._providers = providers
         self._ledger = ledger
         self._room = room
-        self._gate = gate
+        self._admissions = admissions
+        self._books = books
         self._deadline = deadline
         self._max_attempts = max_attempts
         self.running = Running()
 
     async def run(self, call: ImageCall, model: PublicModel, caller: Caller, facts: RequestFacts) -> Answer:
         """Serve one validated call. Raises :class:`GatewayError`; nothing else is for the client."""
-        targets = await self._gate.admissible(model, caller, facts.received_at)
-        job = Job(call, model, caller, facts, targets, facts.started + self._deadline)
+        job = Job(call, model, caller, facts, model.usable, facts.started + self._deadline)
+        if model.resolve_auto or (model.resolve_auto is None and self._admissions.spends(job)):
+            job.call, _ = resolve_auto(call, model.defaults)
         try:
             if call.stream:
                 return await self._streamed(job)
@@ -87,9 +98,7 @@ class Engine:
             self.running.start(_as_coroutine(task.result().delivered(False)))
 
     async def _whole(self, job: Job) -> Answer:
-        whole = await self._through_targets(
-            job, lambda target, attempt: self._attempt_whole(job, target, attempt)
-        )
+        whole = await self._through_targets(job, lambda admission: self._attempt_whole(job, admission))
 
         async def delivered(complete: bool) -> None:
             whole.spool.close()
@@ -122,9 +131,7 @@ class Engine:
 
     async def _produce(self, job: Job, outlet: Outlet) -> None:
         try:
-            await self._through_targets(
-                job, lambda target, attempt: self._attempt_stream(job, target, attempt, outlet)
-            )
+            await self._through_targets(job, lambda admission: self._attempt_stream(job, admission, outlet))
         except GatewayError as error:
             outlet.fail(error)
         except Exception:
@@ -134,47 +141,55 @@ class Engine:
             self._end(job, 200)
             outlet.end()
 
-    async def _through_targets(self, job: Job, attempt_at: Callable[[Target, NewAttempt], Awaitable[T]]) -> T:
+    async def _through_targets(self, job: Job, attempt_at: AttemptAt[T]) -> T:
         """Try the targets in order while each failure clearly made nothing. The answer to the client is the
         first failure, unless a later one leaves it open whether money was spent."""
-        first: GatewayError | None = None
+        shown: GatewayError | None = None
+        ended: list[End] = []
         for target in job.targets[: self._max_attempts]:
-            attempt = job.new_attempt(target)
-            await self._ledger.record(*([job.new_request()] if job.attempts == 1 else []), attempt)
+            try:
+                admission = await self._admissions.admit(job, target, ended)
+            except GatewayError as refused:
+                # A price that is not known here may be known at the next target; anything else ends it.
+                shown = failures.no_second_hold(shown) if ended and shown is not None else shown or refused
+                if refused.code == "price_unknown":
+                    continue
+                break
+            ended = []
             begun = perf_counter()
             try:
-                return await attempt_at(target, attempt)
+                return await attempt_at(admission)
             except ProviderError as error:
                 job.upstream_seconds += perf_counter() - begun
-                if error.kind in failures.OPERATORS:
-                    _log.warning(
-                        "provider_refused_gateway",
-                        provider=target.provider,
-                        model=target.model,
-                        kind=error.kind.value,
-                        said=error.message,
-                    )
-                goes_on = failures.may_continue(error)
-                shown = failures.to_client(error, target.provider, job.facts.request_id)
-                first = shown if first is None or not goes_on else first
-                await self._book_failure(job, target, attempt, error)
-                if not goes_on or job.remaining < 1.0:
+                goes_on = failures.may_continue(error) and job.remaining >= 1.0
+                told = failures.to_client(error, target.provider, job.facts.request_id)
+                shown = told if shown is None or not goes_on else shown
+                _warn_operator(error, target.provider, target.model)
+                ended = [await self._books.failed(job, admission, error)]
+                if not goes_on:
                     break
             except Exception as error:
                 if not isinstance(error, GatewayError):
-                    await self._book(job, attempt, _end(attempt, AttemptState.UNKNOWN))
+                    await self._books.lost(job, admission)
                 self._end(job, getattr(error, "status", 500), getattr(error, "code", None))
                 raise
-        failure = first or Unavailable(f"No provider serves '{job.model.name}' right now.")
+        for end in ended:
+            await self._books.move(end)
+        failure = shown or Unavailable(f"No provider serves '{job.model.name}' right now.")
         self._end(job, failure.status, failure.code)
         raise failure
 
-    async def _attempt_whole(self, job: Job, target: Target, attempt: NewAttempt) -> Whole:
+    async def _attempt_whole(self, job: Job, admission: Admission) -> Whole:
+        """One attempt. At the deadline the client is told, while the answer is still awaited."""
         begun = perf_counter()
-        result = await self._providers[target.provider].send(fit(job.call, target), job.remaining)
-        whole = await receive_whole(result, self._room, provider=target.provider, prompt=job.call.prompt)
+        call = self.running.start(self._call_whole(job, admission))
+        await asyncio.wait({call}, timeout=job.remaining)
+        if not call.done():
+            call.add_done_callback(lambda done: self.running.start(self._late(job, admission, done)))
+            raise ProviderError(Kind.TIMEOUT, Certainty.MAYBE_ACCEPTED, "no answer came within the deadline.")
+        whole, upstream_request_id = call.result()
         job.upstream_seconds += perf_counter() - begun
-        await self._book_success(job, target, attempt, whole.usage, whole.images, result.upstream_request_id)
+        await self._books.succeeded(job, admission, _delivered(job, whole), upstream_request_id)
         if whole.lost is not None:
             whole.spool.close()
             raise Unavailable(
@@ -185,85 +200,49 @@ class Engine:
             )
         return whole
 
-    async def _attempt_stream(self, job: Job, target: Target, attempt: NewAttempt, outlet: Outlet) -> None:
-        begun = perf_counter()
-        result = await self._providers[target.provider].send(fit(job.call, target), job.remaining)
-        streamed = await relay_stream(result, self._room, outlet, job.call, target.provider)
-        job.upstream_seconds += perf_counter() - begun
-        await self._book_success(
-            job, target, attempt, streamed.usage, streamed.images, result.upstream_request_id
+    async def _call_whole(self, job: Job, admission: Admission) -> tuple[Whole, str | None]:
+        provider = self._providers[admission.target.provider]
+        seconds = job.remaining + LATE
+        result = await dispatch(provider, job.call, admission.target, admission.leave, seconds)
+        whole = await receive_whole(
+            result, self._room, provider=admission.target.provider, prompt=job.call.prompt
         )
+        return whole, result.upstream_request_id
 
-    async def _book_success(
-        self,
-        job: Job,
-        target: Target,
-        attempt: NewAttempt,
-        usage: Usage | None,
-        images: int,
-        upstream_request_id: str | None,
+    async def _late(
+        self, job: Job, admission: Admission, call: asyncio.Task[tuple[Whole, str | None]]
     ) -> None:
-        cost = charge(target.entry, attempt.dispatched_at.date(), usage, images)
-        await self._book(
-            job,
-            attempt,
-            _end(
-                attempt,
-                AttemptState.SETTLED,
-                http_status=200,
-                usage=usage,
-                charge=cost,
-                images=images,
-                upstream_request_id=upstream_request_id,
-            ),
-        )
-
-    async def _book_failure(
-        self, job: Job, target: Target, attempt: NewAttempt, error: ProviderError
-    ) -> None:
-        usage = error.usage if isinstance(error, UnusableAnswer) else None
-        state = AttemptState.SETTLED if usage else failures.state_after(error)
-        await self._book(
-            job,
-            attempt,
-            _end(
-                attempt,
-                state,
-                http_status=error.status,
-                kind=error.kind.value,
-                certainty=error.certainty.value,
-                error_code=error.code,
-                usage=usage,
-                charge=charge(target.entry, attempt.dispatched_at.date(), usage, 0) if usage else None,
-                images=0,
-                upstream_request_id=error.upstream_request_id,
-            ),
-        )
-
-    async def _book(self, job: Job, attempt: NewAttempt, end: AttemptEnd) -> None:
-        """Make an attempt's end durable. When the store is away the client still gets its picture: the row
-        stays ``dispatched``, is found at the next start, and the log line holds what it should say."""
-        job.settle(attempt, end)
+        """What became of a call whose client was told that it took too long: settled exactly, or released
+        where it clearly made nothing; else it stays unknown."""
         try:
-            await self._ledger.record(end)
-        except Unavailable:
-            amount = end.charge.cost if end.charge else None
-            _log.error(
-                "settle_not_recorded",
-                attempt_id=end.attempt_id,
-                state=end.state.value,
-                cost_usd=None if amount is None else dollars(amount),
-            )
+            whole, upstream_request_id = await call
+        except ProviderError as error:
+            if failures.may_continue(error):
+                await self._books.move(await self._books.failed(job, admission, error))
+            return
+        _log.info("late_answer", attempt_id=admission.attempt.attempt_id, images=whole.images)
+        whole.spool.close()
+        await self._books.succeeded(job, admission, _delivered(job, whole), upstream_request_id, late=True)
+
+    async def _attempt_stream(self, job: Job, admission: Admission, outlet: Outlet) -> None:
+        begun = perf_counter()
+        provider = self._providers[admission.target.provider]
+        result = await dispatch(provider, job.call, admission.target, admission.leave, job.remaining)
+        streamed = await relay_stream(result, self._room, outlet, job.call, admission.target.provider)
+        job.upstream_seconds += perf_counter() - begun
+        await self._books.succeeded(job, admission, _delivered(job, streamed), result.upstream_request_id)
 
     def _end(self, job: Job, status: int, code: str | None = None, *, client_gone: bool = False) -> None:
-        """Write the request's last row without making the client wait for it."""
+        """Write the request's last row without making the client wait for it. A request that was never
+        admitted has no row."""
         if job.ended:
             return
         job.ended = True
         if client_gone:
             job.facts.notes["client_gone"] = True
         job.note()
-        self.running.start(self._record_end(job, status, code, client_gone))
+        if job.attempts:
+            self.running.start(self._record_end(job, status, code, client_gone))
 
     async def _record_end(self, job: Job, status: int, code: str | None, client_gone: bool) -> None:
         try:
@@ -272,21 +251,33 @@ class Engine:
             _log.error("request_end_not_recorded", request_id=job.facts.request_id, status=status)
 
 
-def fit(call: ImageCall, target: Target) -> ImageRequest:
-    """The call in one target's terms."""
-    return ImageRequest(
-        operation=call.operation,
-        model=target.model,
-        prompt=call.prompt,
-        params=call.params,
-        images=call.images,
-        mask=call.mask,
-        markup=call.markup,
+def _delivered(job: Job, answer: Whole | Streamed) -> Delivered:
+    """What the bill hangs on: what the answer says, else what was asked for."""
+
+    def word(name: str) -> str | None:
+        asked = job.call.params.get(name)
+        return answer.said(name) or (asked if isinstance(asked, str) else None)
+
+    return Delivered(
+        images=answer.images,
+        usage=answer.usage,
+        quality=word("quality"),
+        size=word("size"),
+        inputs=job.call.inputs,
+        input_images=bool(job.call.images),
+        params=job.call.params,
     )
 
 
-def _end(attempt: NewAttempt, state: AttemptState, **facts: object) -> AttemptEnd:
-    return AttemptEnd(attempt_id=attempt.attempt_id, state=state, ended_at=datetime.now(UTC), **facts)  # type: ignore[arg-type]
+def _warn_operator(error: ProviderError, provider: str, model: str) -> None:
+    if error.kind in failures.OPERATORS:
+        _log.warning(
+            "provider_refused_gateway",
+            provider=provider,
+            model=model,
+            kind=error.kind.value,
+            said=error.message,
+        )
 
 
 async def _as_coroutine(work: Awaitable[None]) -> None:

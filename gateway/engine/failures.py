@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.errors import UpstreamFailed
+from gateway.errors import GatewayError, UpstreamFailed
 from gateway.ledger.records import AttemptState
 from providers.base import Certainty, Kind, ProviderError
 
@@ -147,6 +147,13 @@ def state_after(error: ProviderError) -> AttemptState:
 def may_continue(error: ProviderError) -> bool:
     """Whether the next target may be tried: only when this one clearly made nothing."""
     return error.certainty in _CLEAR and error.kind is not Kind.MODERATION
+
+
+def no_second_hold(first: GatewayError) -> GatewayError:
+    """The first failure of a request whose next attempt did not fit under a limit."""
+    first.code = "budget_prevents_failover"
+    first.message += " The next provider was not tried, since your limits leave no room for a second attempt."
+    return first
 
 
 def to_client(error: ProviderError, provider: str, request_id: str) -> UpstreamFailed:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
 
+import msgspec
+
+from config.prices import PriceVersion
 from gateway.caller import Caller
 from gateway.engine.answer import RequestFacts
+from gateway.engine.record import with_hold
 from gateway.images.amounts import Charge, NanoDollars, Usage, dollars
 from gateway.images.call import ImageCall
+from gateway.images.estimate import PriceRange
 from gateway.ledger.records import AttemptEnd, AttemptState, NewAttempt, NewRequest, RequestEnd
+from gateway.quota.holds import Hold
 from gateway.routing.directory import PublicModel, Target
 
 
@@ -31,6 +37,17 @@ class Job:
     images: int = 0
     usage: Usage | None = None
     ended: bool = False
+    rate_lines: Sequence[tuple[str, str]] = ()
+    """Rate headers of the last admission."""
+
+    @property
+    def end_user(self) -> str | None:
+        """The call's own word, else the project's header's."""
+        return self.call.end_user or self.facts.end_user
+
+    @property
+    def next_provider(self) -> str:
+        return self.targets[min(self.attempts, len(self.targets) - 1)].provider
 
     @property
     def remaining(self) -> float:
@@ -61,24 +78,34 @@ class Job:
             size=_word(params.get("size")),
             quality=_word(params.get("quality")),
             output_format=_word(params.get("output_format")),
-            end_user=self.call.end_user,
+            end_user=self.end_user,
             client_request_id=self.facts.client_request_id,
+            tags=_object(self.facts.tags),
+            labels=_object(self.caller.labels),
+            external_key_id=self.caller.external_key_id,
         )
 
-    def new_attempt(self, target: Target) -> NewAttempt:
-        """Counts the attempt; call once per target tried."""
+    def new_attempt(
+        self, target: Target, hold: Hold, price: PriceVersion | None, held: PriceRange | None
+    ) -> NewAttempt:
+        """Counts the attempt; call once per target admitted."""
         self.attempts += 1
         self.target = target
-        now = datetime.now(UTC)
-        price = target.entry.price_on(now.date())
-        return NewAttempt(
+        attempt = NewAttempt(
             attempt_id=f"{self.facts.request_id}/{self.attempts}",
             request_id=self.facts.request_id,
             ordinal=self.attempts,
             provider=target.provider,
             upstream_model=target.model,
-            dispatched_at=now,
+            dispatched_at=datetime.now(UTC),
             price_version=price.version if price else None,
+        )
+        return with_hold(
+            attempt,
+            hold if hold.lines else None,
+            amount=held.high if held else None,
+            tokens=held.tokens if held else None,
+            expected=held.expected if held else None,
         )
 
     def end(self, status: int, error_code: str | None = None, *, client_gone: bool = False) -> RequestEnd:
@@ -110,7 +137,10 @@ class Job:
             ("x-imagegate-model", self.target.model if self.target else ""),
             ("x-imagegate-attempts", str(self.attempts)),
             ("x-imagegate-overhead-ms", f"{self.overhead_ms:.1f}"),
+            *self.rate_lines,
         ]
+        if 0 < self.images < self.call.n:
+            lines.append(("x-imagegate-partial", f"{self.images}/{self.call.n}"))
         if self.charges and self.cost is not None:
             lines.append(("x-imagegate-cost-usd", dollars(self.cost)))
         return lines
@@ -133,6 +163,10 @@ class Job:
             cost_flags=sorted({flag for charge in self.charges for flag in charge.flags}) or None,
             overhead_ms=round(self.overhead_ms, 1),
         )
+
+
+def _object(names: Mapping[str, str]) -> str | None:
+    return msgspec.json.encode(names).decode() if names else None
 
 
 def _word(value: object) -> str | None:

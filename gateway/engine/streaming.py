@@ -8,7 +8,7 @@ A stream that ends without ``completed`` is a failure and never a silent end.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import time
 
 import msgspec
@@ -36,6 +36,13 @@ class Streamed:
 
     images: int = 0
     usage: Usage | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """The last ``completed`` event without its picture."""
+
+    def said(self, name: str) -> str | None:
+        """What the answer says of ``quality`` or ``size``."""
+        value = self.facts.get(name)
+        return value if isinstance(value, str) and value != "auto" else None
 
 
 async def relay_stream(
@@ -112,6 +119,7 @@ def _wanted(event: Event, streamed: Streamed, spoken: _Spoken) -> bool:
     if event.final:
         streamed.images += 1
         streamed.usage = add(streamed.usage, read_usage(document))
+        streamed.facts = document
     return True
 
 
@@ -140,7 +148,7 @@ async def _from_whole(whole: Whole, room: SpoolRoom, outlet: Outlet, call: Image
         raise UnusableAnswer(Kind.BAD_PAYLOAD, str(error), whole.usage) from None
     finally:
         whole.spool.close()
-    return Streamed(len(data), whole.usage)
+    return Streamed(len(data), whole.usage, whole.scanned.document)
 
 
 async def _write_completed(event: Spool, whole: Whole, item: object, index: int, call: ImageCall) -> None:

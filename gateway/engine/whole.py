@@ -36,6 +36,11 @@ class Whole:
     def images(self) -> int:
         return len(self.pictures)
 
+    def said(self, field: str) -> str | None:
+        """What the answer says of ``quality`` or ``size``."""
+        value = self.scanned.document.get(field)
+        return value if isinstance(value, str) else None
+
 
 async def receive_whole(result: ImageResult, room: SpoolRoom, *, provider: str, prompt: str) -> Whole:
     """Read a result to its end and judge it. Raises :class:`ProviderError`; frees the spool if it does."""

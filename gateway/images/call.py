@@ -7,9 +7,24 @@ the engine plans with; for each target it becomes a ``providers.base.ImageReques
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from providers.base import InputImage, Operation
+
+
+@dataclass(frozen=True, slots=True)
+class InputSize:
+    """Pixels of one input picture; None where they cannot be seen (an https URL, an odd file)."""
+
+    width: int | None = None
+    height: int | None = None
+
+    @property
+    def pixels(self) -> tuple[int, int] | None:
+        return (self.width, self.height) if self.width and self.height else None
+
+
+UNSEEN = InputSize()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +40,12 @@ class ImageCall:
     images: Sequence[InputImage] = ()
     mask: InputImage | None = None
     markup: InputImage | None = None
+    inputs: Sequence[InputSize] = ()
+    """How large the pictures that go in are: ``images``, then mask and markup."""
+
+    def changed(self, fields: Mapping[str, object]) -> ImageCall:
+        """The same call with other values of some fields."""
+        return replace(self, params={**self.params, **fields})
 
     @property
     def n(self) -> int:

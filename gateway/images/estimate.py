@@ -12,22 +12,19 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from config.catalog import CatalogModel
-from config.counting import Counting, Spread
+from config.counting import Counting
 from config.prices import PriceVersion
 from gateway.images.amounts import NANO, NanoDollars, Usage
-from gateway.images.call import ImageCall
+from gateway.images.call import ImageCall, InputSize
 from gateway.images.input_tokens import (
-    InputSize,
     every_input,
     input_picture_tokens,
     likely_text_tokens,
     most_text_tokens,
 )
 from gateway.images.outcomes import Outcome, is_open, is_sheet, outcomes
-from gateway.images.output_tokens import picture_tokens
+from gateway.images.output_tokens import picture_range
 from gateway.images.pricing import Delivered, charge_at, rounded_up
-
-_EXACTLY = Spread(low=Decimal(1), expected=Decimal(1), high=Decimal(1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +82,9 @@ def estimate(
     version = price.version if price is not None else None
     if price is None or not price.is_known:
         return Unpriced("unpriced", "model", tokens, version)
-    for field, values in price.extras.items():
-        if call.params.get(field) in values:
-            return Unpriced("extras", field, tokens, version)
+    extra = price.extra_of(call.params)
+    if extra is not None:
+        return Unpriced("extras", extra, tokens, version)
     if price.tokens is not None and counted is None:
         return Unpriced("tokens_unknown", "model", tokens, version)
     ranges = []
@@ -112,16 +109,16 @@ def estimate(
 class _Tokens:
     """Of a whole call."""
 
-    text: int = 0
-    image: int = 0
-    out: int = 0
+    text: int
+    image: int
+    out: int
 
     @property
     def total(self) -> int:
         return self.text + self.image + self.out
 
 
-_NOTHING = _Tokens()
+_NOTHING = _Tokens(0, 0, 0)
 _Readings = tuple[_Tokens, _Tokens, _Tokens]
 """Low, expected, high."""
 
@@ -138,15 +135,10 @@ def _counted(
     partials = _whole(call.params.get("partial_images")) * counting.partial_image
     counted: dict[Outcome, _Readings] = {}
     for outcome in outcomes(entry, call):
-        made = picture_tokens(counting.output, outcome.quality, outcome.size)
+        made = picture_range(counting, outcome.quality, outcome.size)
         if made is None:
             return None
-        spread = counting.spread.get(outcome.quality or "", _EXACTLY)
-        out = (
-            max(int(made * spread.low), 1),
-            _up(made * spread.expected) + partials,
-            _up(made * spread.high) + partials,
-        )
+        out = (made[0], made[1] + partials, made[2] + partials)
         low, expected, high = (
             _Tokens(call.n * text[at], call.n * image[at], call.n * out[at]) for at in range(3)
         )
@@ -236,10 +228,6 @@ def _flags(entry: CatalogModel, call: ImageCall, sizes: Sequence[InputSize]) -> 
 def _is_flat(entry: CatalogModel, call: ImageCall) -> bool:
     """Whether there is one outcome only, so that ``auto`` leaves nothing open."""
     return len(outcomes(entry, call)) == 1
-
-
-def _up(amount: Decimal) -> int:
-    return int(-(-amount // 1))
 
 
 def _whole(value: object) -> int:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import binascii
 from collections.abc import Sequence
 
-from gateway.images.call import ImageCall
-from gateway.images.input_tokens import UNSEEN, InputSize
+from gateway.images.call import UNSEEN, ImageCall, InputSize
 from gateway.images.raw import RawFile
 from gateway.images.sniff import sniff
 from providers.base import InputImage, InputRef

@@ -7,26 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 from config.counting import Counting, InputTokens, PatchTokens, TileTokens
-from gateway.images.call import ImageCall
-
-
-@dataclass(frozen=True, slots=True)
-class InputSize:
-    """Pixels of one input picture; None where they cannot be seen (an https URL, an odd file)."""
-
-    width: int | None = None
-    height: int | None = None
-
-    @property
-    def pixels(self) -> tuple[int, int] | None:
-        return (self.width, self.height) if self.width and self.height else None
-
-
-UNSEEN = InputSize()
+from gateway.images.call import UNSEEN, ImageCall, InputSize
 
 
 def every_input(call: ImageCall, inputs: Sequence[InputSize]) -> list[InputSize]:

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 
-from config.counting import FlatTokens, GridTokens, OutputTokens
+from config.counting import Counting, FlatTokens, GridTokens, OutputTokens
 from gateway.images.sizing import parse_size
 from gateway.images.tables import dearest
+
+
+def picture_range(counting: Counting, quality: str | None, size: str | None) -> tuple[int, int, int] | None:
+    """Low, expected and high of one picture; None where the size is needed and does not tell."""
+    made = picture_tokens(counting.output, quality, size)
+    if made is None:
+        return None
+    spread = counting.spread.get(quality) if quality is not None else None
+    if spread is None:
+        return made, made, made
+    return max(int(made * spread.low), 1), _up(made * spread.expected), _up(made * spread.high)
+
+
+def _up(amount: Decimal) -> int:
+    return int(amount.to_integral_value(rounding=ROUND_CEILING))
 
 
 def picture_tokens(rule: OutputTokens, quality: str | None, size: str | None) -> int | None:
@@ -26,4 +42,5 @@ def picture_tokens(rule: OutputTokens, quality: str | None, size: str | None) ->
 def _grid(rule: GridTokens, base: int, width: int, height: int) -> int:
     short, long = sorted((width, height))
     rows = round(Fraction(base * short, long))  # a Fraction rounds half to even, as the formula does
-    return -(-base * rows * (rule.offset + width * height) // rule.divisor)
+    # A shape so oblong that no row is left is refused by the provider; an estimate is never nothing.
+    return max(-(-base * rows * (rule.offset + width * height) // rule.divisor), 1)

@@ -19,15 +19,15 @@ table, flagged ``undetailed_output``; megapixels of an unknown size are unknown 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import ROUND_CEILING, Context, Decimal, localcontext
 
 from config.catalog import CatalogModel
 from config.prices import CreditPrices, MegapixelPrices, PriceVersion, TokenPrices
 from gateway.images.amounts import NANO, Charge, NanoDollars, Usage
-from gateway.images.input_tokens import InputSize
+from gateway.images.call import InputSize
 from gateway.images.sizing import parse_size
 from gateway.images.tables import dearest
 
@@ -47,7 +47,7 @@ class Delivered:
     ``images`` are those that arrived. ``quality`` and ``size`` (``WIDTHxHEIGHT``, or the provider's word) are
     the answer's, else what was asked for. ``inputs`` are the pictures that went in, ``input_images`` says
     whether any did (it matters for usage that does not split its input). ``cost`` and ``credits`` are what
-    the answer itself says of its price.
+    the answer itself says of its price; ``params`` are the call's, for what costs something besides.
     """
 
     images: int
@@ -58,6 +58,7 @@ class Delivered:
     input_images: bool = True
     cost: NanoDollars | None = None
     credits: Decimal | None = None
+    params: Mapping[str, object] = field(default_factory=dict)
 
 
 class _Unknown(Exception):
@@ -74,7 +75,7 @@ def charge(
 def charge_at(price: PriceVersion | None, delivered: Delivered) -> Charge:
     """The charge by one version of the prices, the one that the attempt was admitted under. All its forms are
     billed. Flags: ``unpriced``, ``usage_missing``, ``size_missing``, ``credits_missing`` (with no cost),
-    ``undetailed_input``, ``undetailed_output``, ``text_out_unpriced`` (with one)."""
+    ``undetailed_input``, ``undetailed_output``, ``text_out_unpriced``, ``partly_unpriced`` (with one)."""
     if delivered.images < 0:
         raise ValueError("a number of images cannot be negative")
     if price is None or not price.is_known:
@@ -85,6 +86,8 @@ def charge_at(price: PriceVersion | None, delivered: Delivered) -> Charge:
             dollars = _dollars(price, delivered, flags)
     except _Unknown as unknown:
         return Charge(None, (str(unknown),), price.version)
+    if price.extra_of(delivered.params) is not None:
+        flags.append("partly_unpriced")
     return Charge(rounded_up(dollars), tuple(flags), price.version)
 
 

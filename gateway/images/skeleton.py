@@ -56,8 +56,10 @@ class Scanned:
     def long(self, value: object) -> LongString | None:
         """The long string that a value of ``document`` stands for, or None if it stands for itself."""
         if isinstance(value, str) and value.startswith(_MARK):
-            index = int(value[len(_MARK) :])
-            return self.longs[index] if index < len(self.longs) else None
+            index = value[len(_MARK) :]
+            # An upstream can write the mark itself; then it stands for nothing, or for a string it sent.
+            if index.isdecimal() and index.isascii() and len(index) < 10 and int(index) < len(self.longs):
+                return self.longs[int(index)]
         return None
 
 

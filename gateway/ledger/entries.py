@@ -6,20 +6,26 @@ outcome is unclear (a connection lost during COMMIT) may simply be sent again.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, Text, Update, and_, bindparam, func, or_, select, update
+from sqlalchemy import Connection, Integer, Table, Text, Update, and_, bindparam, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.images.pricing import MOST_TOKENS
+from gateway.ledger import touched
+from gateway.ledger.epochs import refuse_superseded
 from gateway.ledger.records import AttemptEnd, AttemptState, Entry, NewAttempt, NewRequest, RequestEnd, Usage
-from gateway.ledger.tables import RUNNING, attempts, requests
+from gateway.ledger.tables import attempts, requests
 
 LONGEST_TEXT = 1024
 """Characters kept of a text that a client or a provider chose."""
+
+_OURS = ("request_id", "attempt_id", "tags", "labels", "hold")
+"""Texts that we made ourselves: ids, and JSON that must stay whole."""
 
 Row = dict[str, Any]
 
@@ -39,15 +45,25 @@ def to_row(entry: Entry) -> Row:
     if isinstance(entry, AttemptEnd):
         return _attempt_end(entry)
     if isinstance(entry, RequestEnd):
-        row = _clean(_values(entry), skip=("request_id",))
+        row = _clean(_values(entry))
         row["client_gone"] = int(entry.client_gone)
         row["_request_id"] = row.pop("request_id")
         _not_negative(entry.cost)
         return row
-    row = _clean(_values(entry), skip=("request_id", "attempt_id"))
+    row = _clean(_values(entry))
     if isinstance(entry, NewAttempt):
         row["_request_id"] = entry.request_id
+        row["admitted_at"] = entry.admitted_at or entry.dispatched_at
+        row["counted_requests"] = row["_first"] = int(entry.ordinal == 1)
+    else:
+        row["end_user_digest"] = None if entry.end_user is None else end_user_digest(entry.end_user)
     return row
+
+
+def end_user_digest(end_user: str) -> str:
+    """The name of an end user's counters: that of ``gateway.quota.terms.Scope.end_user``, of the client's
+    word as it came, however long."""
+    return hashlib.blake2b(end_user.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _values(value: NewRequest | NewAttempt | RequestEnd | Usage) -> Row:
@@ -62,6 +78,8 @@ def _attempt_end(entry: AttemptEnd) -> Row:
         raise ValueError("an attempt cannot end as dispatched")
     if entry.state is AttemptState.RELEASED and cost:
         raise ValueError("a released attempt costs nothing; settle one that was charged")
+    if not entry.sent and entry.state is not AttemptState.RELEASED:
+        raise ValueError("an attempt that was never sent is released")
     row = _clean(
         {
             "ended_at": entry.ended_at,
@@ -80,8 +98,11 @@ def _attempt_end(entry: AttemptEnd) -> Row:
     row["_attempt_id"] = entry.attempt_id
     row["_state"] = str(entry.state)
     row["_price_version"] = charge.price_version if charge else None
+    row["_sent"] = int(entry.sent)
     row["images"] = entry.images
     row["cost"] = cost
+    row["cost_catalogue"] = charge.catalogue if charge else None
+    row["cost_reported"] = charge.reported if charge else None
     return row
 
 
@@ -90,12 +111,12 @@ def _not_negative(cost: int | None) -> None:
         raise ValueError("a cost cannot be negative")
 
 
-def _clean(row: Row, skip: Sequence[str] = ()) -> Row:
+def _clean(row: Row) -> Row:
     """Texts that any database can hold. Some are a client's own words: a NUL or half a surrogate pair in an
     end user's name must not keep a charge out of the ledger."""
     for name, value in row.items():
         if isinstance(value, str):
-            if name not in skip:
+            if name not in _OURS:
                 text = value.replace("\0", "\ufffd")[:LONGEST_TEXT]
                 row[name] = text.encode("utf-8", "replace").decode("utf-8")
         elif isinstance(value, datetime) and value.tzinfo is None:
@@ -106,11 +127,13 @@ def _clean(row: Row, skip: Sequence[str] = ()) -> Row:
 def apply(connection: Connection, batch: Sequence[tuple[type[Entry], Row]]) -> None:
     """Write a batch with one statement a kind, beginnings before ends; within a kind, order is kept.
 
-    Raises :class:`NoSuchRow` for an end without its beginning and what the database raises.
+    Raises :class:`NoSuchRow` for an end without its beginning, :class:`gateway.ledger.epochs.Superseded`, and
+    what the database raises.
     """
     rows: dict[type[Entry], list[Row]] = {}
     for kind, row in batch:
         rows.setdefault(kind, []).append(row)
+    refuse_superseded(connection, rows.get(NewAttempt, ()))
     insert = _INSERTS[connection.dialect.name]
     for kind in (NewRequest, NewAttempt):
         if kind in rows:
@@ -123,12 +146,20 @@ def apply(connection: Connection, batch: Sequence[tuple[type[Entry], Row]]) -> N
             done = connection.execute(statement, rows[kind])
             if done.rowcount != len(rows[kind]):
                 _check_present(connection, table, rows[kind])
+    new = {row["request_id"]: row["received_at"] for row in rows.get(NewRequest, ())}
+    touched.by_batch(
+        connection,
+        received=list(new.values()),
+        begun=[row["attempt_id"] for row in rows.get(NewAttempt, ()) if row["_request_id"] not in new],
+        ended=[row["_attempt_id"] for row in rows.get(AttemptEnd, ())],
+        requests_ended=[row["_request_id"] for row in rows.get(RequestEnd, ())],
+    )
 
 
 def _check_present(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """A repeated end changes no row; an end of nothing changes none either, and that one is an error."""
     (column,) = table.primary_key.columns
-    wanted = {row[f"_{column.name}"] for row in rows}
+    wanted = {row[f"_{column.name}"] for row in rows if row.get("_sent", 1)}
     missing = wanted - set(connection.scalars(select(column).where(column.in_(wanted))))
     if missing:
         raise NoSuchRow(f"never recorded: {', '.join(sorted(missing))}")
@@ -140,7 +171,9 @@ def _of_request(name: str) -> Any:
 
 
 def _inserts(insert: Any) -> dict[type[Entry], Any]:
-    attempt = {name: _of_request(name) for name in ("received_at", "project_id", "key_id")}
+    copied = ("received_at", "project_id", "key_id", "model", "end_user_digest")
+    attempt = {name: _of_request(name) for name in copied}
+    attempt["counted_images"] = _of_request("n") * bindparam("_first", type_=Integer)
     return {
         NewRequest: insert(requests).on_conflict_do_nothing(index_elements=["request_id"]),
         NewAttempt: insert(attempts)
@@ -153,12 +186,12 @@ _INSERTS = {"sqlite": _inserts(sqlite.insert), "postgresql": _inserts(postgresql
 
 
 def _end_attempt() -> Update:
-    """dispatched → any end; unknown → settled, when a late answer or a reconciliation says what it cost.
-    Settled and released are final."""
+    """dispatched → any end; unknown → settled or released, when a late answer, a reconciliation or the policy
+    says what it cost. Settled and released are final."""
     state = attempts.c.state
     may_end = or_(
         state == AttemptState.DISPATCHED,
-        and_(state == AttemptState.UNKNOWN, bindparam("_state", type_=Text) == AttemptState.SETTLED),
+        and_(state == AttemptState.UNKNOWN, bindparam("_state", type_=Text) != AttemptState.UNKNOWN),
     )
     names = [
         "ended_at",
@@ -168,6 +201,8 @@ def _end_attempt() -> Update:
         "error_code",
         "upstream_request_id",
         "cost",
+        "cost_catalogue",
+        "cost_reported",
         "flags",
     ]
     names += ["images", *_NAMES[Usage]]
@@ -178,6 +213,8 @@ def _end_attempt() -> Update:
             {name: bindparam(name) for name in names}
             | {
                 "state": bindparam("_state"),
+                "counted_requests": attempts.c.counted_requests * bindparam("_sent", type_=Integer),
+                "counted_images": attempts.c.counted_images * bindparam("_sent", type_=Integer),
                 "price_version": func.coalesce(
                     bindparam("_price_version", type_=Text), attempts.c.price_version
                 ),
@@ -197,10 +234,3 @@ def _end_request() -> Update:
 
 _END_ATTEMPT = _end_attempt()
 _END_REQUEST = _end_request()
-
-
-def interrupt_running(connection: Connection, now: datetime) -> int:
-    """Mark what a killed process left ``dispatched`` as ``unknown``; returns how many. Only where this
-    process is the only one: another replica's running calls look the same."""
-    values = {"state": str(AttemptState.UNKNOWN), "ended_at": now, "error_code": "interrupted"}
-    return connection.execute(update(attempts).where(RUNNING).values(values)).rowcount

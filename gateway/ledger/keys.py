@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, Select, func, select, update
 
 from gateway.errors import InvalidRequest
 from gateway.ledger.keyformat import digest, new_key, redact
-from gateway.ledger.store import Store, is_away, unavailable
+from gateway.ledger.store import Store, write
 from gateway.ledger.tables import api_keys, requests
 
 LONGEST_NAME = 128
@@ -86,7 +86,7 @@ class KeyStore:
             "created_at": record.created_at,
             "expires_at": record.expires_at,
         }
-        await self._write(lambda connection: connection.execute(api_keys.insert(), row))
+        await write(self._store, lambda connection: connection.execute(api_keys.insert(), row))
         return record, key
 
     async def find(self, digest: str) -> KeyRecord | None:
@@ -114,21 +114,13 @@ class KeyStore:
             connection.execute(update(api_keys).where(open_key).values(revoked_at=now))
             return connection.execute(_select().where(api_keys.c.key_id == id)).first()
 
-        row = await self._write(work)
+        row = await write(self._store, work)
         return None if row is None else _record(row)
 
     async def any(self) -> bool:
         """Whether a key was ever made here, revoked ones included: a start with none makes the first."""
         query = select(api_keys.c.key_id).limit(1)
         return await self._store.read(lambda connection: connection.scalar(query)) is not None
-
-    async def _write(self, work: Any) -> Any:
-        try:
-            return await self._store.write(work)
-        except Exception as error:
-            if is_away(error):
-                raise unavailable(error) from error
-            raise
 
 
 def _check_text(param: str, value: str) -> None:

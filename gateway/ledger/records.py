@@ -2,7 +2,7 @@
 
 State of one attempt::
 
-    dispatched ── settled | released | unknown;   unknown ── settled
+    dispatched ── settled | released | unknown;   unknown ── settled | released
 
 A row in ``dispatched`` is durable before the upstream call is sent, so no charge can be lost.
 """
@@ -20,6 +20,7 @@ __all__ = [
     "AttemptEnd",
     "AttemptState",
     "Charge",
+    "End",
     "Entry",
     "NanoDollars",
     "NewAttempt",
@@ -52,6 +53,10 @@ class NewRequest:
     end_user: str | None
     client_request_id: str | None
     tags: str | None = None
+    """JSON object of the tags that the client gave and the project allows."""
+    labels: str | None = None
+    """JSON object: the project's labels as they were at admission."""
+    external_key_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,18 @@ class NewAttempt:
     upstream_model: str
     dispatched_at: datetime
     price_version: str | None
+    hold: str | None = None
+    """What it holds, as text of the quota room; None where no limit applied."""
+    epoch: int = 0
+    """Which building of the counters the hold was taken from; 0: none. One older than the ledger's own is
+    refused (gateway/ledger/epochs.py)."""
+    admitted_at: datetime | None = None
+    """By the clock of the store that holds; it decides the windows. None: ``dispatched_at``."""
+    hold_amount: NanoDollars | None = None
+    """The most it can cost; None: not known."""
+    hold_tokens: int | None = None
+    expected: NanoDollars | None = None
+    """What it will probably cost; charged where the outcome stays unknown and the policy says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +96,9 @@ class AttemptEnd:
     usage: Usage | None = None
     charge: Charge | None = None
     images: int | None = None
+    sent: bool = True
+    """False: the call was never sent (leave to dispatch was refused, or its first row failed). Then it does
+    not count as a request, must be ``released``, and it is no error if its first row never came to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,5 +117,8 @@ class RequestEnd:
     client_gone: bool = False
 
 
-Entry = NewRequest | NewAttempt | AttemptEnd | RequestEnd
+End = AttemptEnd | RequestEnd
+"""What may still be written after the call: kept beside the database while that is away (arrears.py)."""
+
+Entry = NewRequest | NewAttempt | End
 """What ``Ledger.record`` takes."""

@@ -1,4 +1,5 @@
-"""What was used and what it cost, grouped: the sums are over the rows themselves, in one query.
+"""What was used and what it cost, grouped. The sums come from the rollup and, where that is not made yet,
+from the rows themselves: either way they are those of the rows (``rollups.py``).
 
 A request belongs to the day on which it was received, in the organisation's zone; its cost is the sum over
 its attempts, so a request that failed over counts once and costs what both attempts cost.
@@ -10,21 +11,39 @@ has ``cost`` None.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Row, Text, and_, case, column, func, select, values
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    Table,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    select,
+    type_coerce,
+    union_all,
+)
 
 from gateway.errors import InvalidRequest
 from gateway.ledger.records import AttemptState, NanoDollars
-from gateway.ledger.tables import BigInt, attempts, requests, to_micros
+from gateway.ledger.rollups import Rollup, read
+from gateway.ledger.tables import BigInt, attempts, requests, to_micros, usage_rollup
+
+DAY_MICROS = 86_400_000_000
 
 MOST_DAYS = 3700
-"""Days in one report by day; each is one row of the query's own calendar."""
+"""Days in one report by day."""
 
 
 class Dimension(StrEnum):
@@ -79,9 +98,23 @@ def usage(
     if since is None:
         since = connection.scalar(select(func.min(requests.c.received_at))) or until
     dimensions = tuple(dimension for dimension in Dimension if dimension in by)
-    query = _query(since, until, dimensions, ZoneInfo(timezone))
-    rows = tuple(_row(found) for found in connection.execute(query)) if since < until else ()
+    columns = [_COLUMNS[dimension] for dimension in dimensions if dimension in _COLUMNS]
+    groups: dict[tuple[Any, ...], list[int | None]] = {}
+    for run in _runs(since, until, dimensions, ZoneInfo(timezone)):
+        found = read(connection, ROLLUP, run.lo, run.hi, start=run.start, length=run.length, by=columns)
+        for row in found:
+            day = None if run.day is None else run.day + timedelta(days=row.position)
+            group = (day, *row[1 : 1 + len(columns)])
+            sums = groups.setdefault(group, [None] * len(_SUMS))
+            for at, amount in enumerate(row[1 + len(columns) :]):
+                if amount is not None:
+                    sums[at] = amount + (sums[at] or 0)
+    rows = tuple(_row(group, columns, groups[group]) for group in sorted(groups, key=_order))
     return UsageReport(since, until, timezone, dimensions, rows, total(rows))
+
+
+def _order(group: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (group[0] or date.min, *group[1:])
 
 
 def total(rows: Sequence[UsageRow]) -> UsageRow:
@@ -100,90 +133,113 @@ def total(rows: Sequence[UsageRow]) -> UsageRow:
     )
 
 
-def _query(since: datetime, until: datetime, by: Sequence[Dimension], zone: ZoneInfo) -> Any:
-    settled = attempts.c.state == AttemptState.SETTLED
-    not_known = and_(
-        attempts.c.attempt_id.is_not(None),
-        attempts.c.state != AttemptState.RELEASED,
-        ~and_(settled, attempts.c.cost.is_not(None)),
-    )
-    each = (
-        select(
-            requests.c.received_at,
-            requests.c.key_id,
-            requests.c.model,
-            func.coalesce(requests.c.images, 0).label("images"),
-            _one_if(requests.c.status >= 400).label("failed"),
-            func.coalesce(func.sum(attempts.c.input_tokens), 0).label("input_tokens"),
-            func.coalesce(func.sum(attempts.c.output_tokens), 0).label("output_tokens"),
-            func.sum(case((settled, attempts.c.cost))).label("cost"),
-            func.sum(_one_if(not_known)).label("unknown_cost"),
-        )
-        .select_from(requests.outerjoin(attempts, attempts.c.request_id == requests.c.request_id))
-        .where(requests.c.received_at >= since, requests.c.received_at < until)
-        .group_by(requests.c.request_id)
-        .subquery("each_request")
-    )
-    source: Any = each
-    keys: list[ColumnElement[Any]] = []
-    if Dimension.DAY in by:
-        calendar = _calendar(since, until, zone)
-        source = each.join(
-            calendar,
-            and_(each.c.received_at >= calendar.c.starts, each.c.received_at < calendar.c.ends),
-        )
-        keys.append(calendar.c.day.label("day"))
-    if Dimension.KEY in by:
-        keys.append(each.c.key_id)
-    if Dimension.MODEL in by:
-        keys.append(each.c.model)
-    sums = [func.sum(each.c[name]).label(name) for name in _SUMS]
-    query = select(*keys, func.count().label("requests"), *sums).select_from(source)
-    return query.group_by(*keys).order_by(*keys) if keys else query.having(func.count() > 0)
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """[lo, hi) in microseconds, in which a day is ``length`` long and ``day`` begins at ``start``."""
+
+    lo: int
+    hi: int
+    day: date | None
+    start: int
+    length: int
 
 
-_SUMS = ("images", "input_tokens", "output_tokens", "cost", "unknown_cost", "failed")
-
-
-def _one_if(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return case((condition, 1), else_=0)
-
-
-def _calendar(since: datetime, until: datetime, zone: ZoneInfo) -> Any:
-    """The zone's days as rows (day, starts, ends), 23 or 25 hours long where the clocks change.
+def _runs(since: datetime, until: datetime, by: Sequence[Dimension], zone: ZoneInfo) -> Iterable[_Run]:
+    """The span cut where days change their length: 23 or 25 hours where the clocks change.
 
     A database's own notion of zones is not used: SQLite has none, and PostgreSQL's may be of another year.
     """
+    lo, hi = to_micros(since), to_micros(until)
+    if Dimension.DAY not in by:
+        return [_Run(lo, hi, None, lo // ROLLUP.slot_micros * ROLLUP.slot_micros, 2**62)]
     first, last = since.astimezone(zone).date(), until.astimezone(zone).date()
     if (last - first).days > MOST_DAYS:
         raise InvalidRequest(
             f"A report by day covers at most {MOST_DAYS} days; narrow 'since' and 'until'.", param="since"
         )
-    days = [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
-    rows = [(day.isoformat(), _midnight(day, zone), _midnight(day + timedelta(days=1), zone)) for day in days]
-    return (
-        values(column("day", Text), column("starts", BigInt), column("ends", BigInt))
-        .data(rows)
-        .cte("calendar")
-    )
+    runs: list[_Run] = []
+    for offset in range((last - first).days + 1):
+        day = first + timedelta(days=offset)
+        start, end = _midnight(day, zone), _midnight(day + timedelta(days=1), zone)
+        if runs and end - start == runs[-1].length == DAY_MICROS:
+            runs[-1] = _Run(runs[-1].lo, min(end, hi), runs[-1].day, runs[-1].start, DAY_MICROS)
+        else:
+            runs.append(_Run(max(start, lo), min(end, hi), day, start, end - start))
+    return [run for run in runs if run.lo < run.hi]
 
 
 def _midnight(day: date, zone: ZoneInfo) -> int:
     return to_micros(datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC))
 
 
-def _row(found: Row[Any]) -> UsageRow:
-    group = found._mapping
-    cost, unknown = group["cost"], int(group["unknown_cost"])
+def _row(group: tuple[Any, ...], columns: Sequence[str], sums: Sequence[int | None]) -> UsageRow:
+    named = dict(zip(columns, group[1:], strict=True))
+    known = dict(zip(_SUMS, sums, strict=True))
+    cost, unknown = known["cost"], known["unknown_cost"] or 0
     return UsageRow(
-        day=date.fromisoformat(group["day"]) if "day" in group else None,
-        key_id=group.get("key_id"),
-        model=group.get("model"),
-        requests=int(group["requests"]),
-        images=int(group["images"]),
-        input_tokens=int(group["input_tokens"]),
-        output_tokens=int(group["output_tokens"]),
-        cost=None if cost is None and unknown else NanoDollars(int(cost or 0)),
+        day=group[0],
+        key_id=named.get("key_id"),
+        model=named.get("model"),
+        requests=known["requests"] or 0,
+        images=known["images"] or 0,
+        input_tokens=known["input_tokens"] or 0,
+        output_tokens=known["output_tokens"] or 0,
+        cost=None if cost is None and unknown else NanoDollars(cost or 0),
         unknown_cost=unknown,
-        failed=int(group["failed"]),
+        failed=known["failed"] or 0,
     )
+
+
+_COLUMNS = {Dimension.KEY: "key_id", Dimension.MODEL: "model"}
+_SUMS = ("requests", "images", "failed", "input_tokens", "output_tokens", "cost", "unknown_cost")
+
+
+def _one_if(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return case((condition, 1), else_=0)
+
+
+def _rows(lo: int, hi: int) -> FromClause:
+    """Requests and attempts below each other, each with what it adds. They need no join: an attempt repeats
+    its request's facts."""
+    settled = attempts.c.state == AttemptState.SETTLED
+    not_known = and_(attempts.c.state != AttemptState.RELEASED, ~and_(settled, attempts.c.cost.is_not(None)))
+    of_requests = {
+        "requests": literal(1, BigInt),
+        "images": func.coalesce(requests.c.images, 0),
+        "failed": _one_if(requests.c.status >= 400),
+    }
+    of_attempts = {
+        "input_tokens": func.coalesce(attempts.c.input_tokens, 0),
+        "output_tokens": func.coalesce(attempts.c.output_tokens, 0),
+        "cost": case((settled, attempts.c.cost)),
+        "unknown_cost": _one_if(not_known),
+    }
+    parts = ((requests, of_requests), (attempts, of_attempts))
+    return union_all(*(_adding(table, sums, lo, hi) for table, sums in parts)).subquery("adding")
+
+
+def _adding(table: Table, sums: Mapping[str, ColumnElement[Any]], lo: int, hi: int) -> Select[Any]:
+    moment = type_coerce(table.c.received_at, BigInt)
+    nothing: dict[str, ColumnElement[Any]] = {name: literal(0, BigInt) for name in _SUMS}
+    nothing["cost"] = cast(null(), BigInt)
+    return select(
+        moment.label("moment"),
+        *(table.c[name] for name in ("project_id", "key_id", "model")),
+        *(sums.get(name, nothing[name]).label(name) for name in _SUMS),
+    ).where(moment >= literal(lo, BigInt), moment < literal(hi, BigInt))
+
+
+ROLLUP = Rollup(
+    name="usage",
+    table=usage_rollup,
+    # Days begin at whole quarters of an hour in every zone of today.
+    slot_micros=15 * 60 * 1_000_000,
+    dimensions=("project_id", "key_id", "model"),
+    sums=_SUMS,
+    rows=_rows,
+)
+
+
+def slots(moments: Iterable[datetime]) -> set[tuple[Rollup, int]]:
+    """The slots that these moments of reception lie in."""
+    return {(ROLLUP, to_micros(moment) // ROLLUP.slot_micros) for moment in moments}

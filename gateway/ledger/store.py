@@ -106,6 +106,17 @@ def unavailable(error: BaseException) -> Unavailable:
     return answer
 
 
+async def write(store: Store, work: Callable[[Connection], T]) -> T:
+    """``store.write`` for rows that nobody else waits with. Raises :class:`Unavailable` when the store is
+    away."""
+    try:
+        return await store.write(work)
+    except Exception as error:
+        if is_away(error):
+            raise unavailable(error) from error
+        raise
+
+
 async def open_store(url: str, base: Path) -> Store:
     """``sqlite:///PATH`` (relative to ``base``) or ``postgresql+asyncpg://…``. Raises
     :class:`LedgerRefused`."""

@@ -4,9 +4,11 @@
 * A moment is integer microseconds since 1970 UTC: exact, ordered and indexed alike on both databases, where a
   text or a zoned timestamp would be compared differently. :class:`Moment` turns it into aware datetimes.
 * SQLite tables are STRICT, so that a wrong type is an error and not a silently stored text.
-* ``attempts`` repeats its request's ``received_at``, ``project_id`` and ``key_id``: a cost belongs to the
-  window and the scopes in which the request was admitted, and one covering index then answers "what was
-  spent".
+* ``attempts`` repeats its request's ``received_at``, ``project_id``, ``key_id``, ``model`` and end user: a
+  cost belongs to the window and the scopes in which the request was admitted, and one table then answers
+  "what was spent".
+* Which window that is, ``admitted_at`` says: the moment of the hold by the clock of the store that holds.
+* An end user is a digest wherever sums are made (the name of its counters); ``requests`` has it in clear.
 
 The schema is made by ``migrations/``, not from here; a test holds the two equal.
 """
@@ -75,9 +77,11 @@ _STATES = ", ".join(f"'{state}'" for state in AttemptState)
 
 # Literals and not parameters: a planner uses a partial index only for a condition it can read.
 SETTLED = text(f"attempts.state = '{AttemptState.SETTLED}'")
-RUNNING = text(f"attempts.state = '{AttemptState.DISPATCHED}'")
+ENDED = text(f"attempts.state IN ('{AttemptState.SETTLED}', '{AttemptState.RELEASED}')")
+OPEN = text(f"attempts.state IN ('{AttemptState.DISPATCHED}', '{AttemptState.UNKNOWN}')")
 _SETTLED = text(f"state = '{AttemptState.SETTLED}'")
-_RUNNING = text(f"state = '{AttemptState.DISPATCHED}'")
+_ENDED = text(f"state IN ('{AttemptState.SETTLED}', '{AttemptState.RELEASED}')")
+_OPEN = text(f"state IN ('{AttemptState.DISPATCHED}', '{AttemptState.UNKNOWN}')")
 
 meta = Table(
     "meta",
@@ -118,8 +122,11 @@ requests = Table(
     Column("quality", Text),
     Column("output_format", Text),
     Column("end_user", Text),
+    Column("end_user_digest", Text),
     Column("client_request_id", Text),
-    Column("tags", Text),
+    Column("tags", Text, comment="JSON object"),
+    Column("labels", Text, comment="JSON object: the project's at admission"),
+    Column("external_key_id", Text),
     Column("ended_at", Moment),
     Column("status", Integer),
     Column("error_code", Text),
@@ -146,10 +153,20 @@ attempts = Table(
     Column("received_at", Moment, nullable=False),
     Column("project_id", Text, nullable=False),
     Column("key_id", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("end_user_digest", Text),
     Column("provider", Text, nullable=False),
     Column("upstream_model", Text, nullable=False),
     Column("dispatched_at", Moment, nullable=False),
     Column("price_version", Text),
+    Column("admitted_at", Moment, nullable=False),
+    Column("epoch", BigInt, nullable=False),
+    Column("hold", Text, comment="see gateway/quota/holds.py; NULL: no limit applied"),
+    Column("hold_amount", BigInt, comment="nano-dollars; NULL: not known"),
+    Column("hold_tokens", BigInt),
+    Column("expected", BigInt, comment="nano-dollars; NULL: not known"),
+    Column("counted_requests", Integer, nullable=False),
+    Column("counted_images", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("ended_at", Moment),
     Column("http_status", Integer),
@@ -167,11 +184,17 @@ attempts = Table(
     Column("output_image_tokens", BigInt),
     Column("total_tokens", BigInt),
     Column("cost", BigInt, comment="nano-dollars; NULL: not known"),
+    Column("cost_catalogue", BigInt, comment="by our prices, where the answer told a cost of its own"),
+    Column("cost_reported", BigInt, comment="the answer's own"),
     Column("flags", Text, comment="comma-separated, see gateway/images/pricing.py"),
     Column("images", Integer),
     CheckConstraint(f"state IN ({_STATES})", name="attempts_state"),
     CheckConstraint(f"(state = '{AttemptState.DISPATCHED}') = (ended_at IS NULL)", name="attempts_end"),
     CheckConstraint("cost >= 0", name="attempts_cost"),
+    CheckConstraint(
+        "hold_amount >= 0 AND hold_tokens >= 0 AND expected >= 0 AND counted_images >= 0",
+        name="attempts_held",
+    ),
     CheckConstraint(
         f"state <> '{AttemptState.RELEASED}' OR cost IS NULL OR cost = 0", name="attempts_released"
     ),
@@ -197,12 +220,67 @@ attempts = Table(
         sqlite_where=_SETTLED,
         postgresql_where=_SETTLED,
     ),
-    # What a start after a crash looks for; all but empty at any time.
-    Index(
-        "attempts_running",
-        "attempt_id",
-        sqlite_where=_RUNNING,
-        postgresql_where=_RUNNING,
-    ),
+    Index("attempts_received", "received_at"),
+    # What has ended, by the window it counts in: read where the rollup does not know it yet.
+    Index("attempts_counted", "admitted_at", sqlite_where=_ENDED, postgresql_where=_ENDED),
+    # What is still open: all but empty at any time.
+    Index("attempts_open", "admitted_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
     sqlite_strict=True,
 )
+
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("number", BigInt, primary_key=True, autoincrement=False),
+    Column("run_id", Text, comment="of the store that the counters were built in; NULL: not compared"),
+    Column("begun_at", Moment, nullable=False),
+    sqlite_strict=True,
+)
+"""Each building of the counters; the newest is in force."""
+
+rollup_marks = Table(
+    "rollup_marks",
+    metadata,
+    Column("rollup", Text, primary_key=True),
+    Column("slot", BigInt, primary_key=True, autoincrement=False),
+    Column("mark_id", Text, primary_key=True),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+"""Slots of a rollup whose rows have changed since it was made; see gateway/ledger/rollups.py."""
+
+usage_rollup = Table(
+    "usage_rollup",
+    metadata,
+    Column("slot", BigInt, primary_key=True, autoincrement=False),
+    Column("project_id", Text, primary_key=True),
+    Column("key_id", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("requests", BigInt, nullable=False),
+    Column("images", BigInt, nullable=False),
+    Column("failed", BigInt, nullable=False),
+    Column("input_tokens", BigInt, nullable=False),
+    Column("output_tokens", BigInt, nullable=False),
+    Column("cost", BigInt, comment="NULL: none is known"),
+    Column("unknown_cost", BigInt, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+"""Sums of requests by the moment they were received."""
+
+counted_rollup = Table(
+    "counted_rollup",
+    metadata,
+    Column("slot", BigInt, primary_key=True, autoincrement=False),
+    Column("project_id", Text, primary_key=True),
+    Column("key_id", Text, primary_key=True),
+    Column("end_user_digest", Text, primary_key=True, comment="empty: none was named"),
+    Column("model", Text, primary_key=True),
+    Column("spend", BigInt, nullable=False),
+    Column("tokens", BigInt, nullable=False),
+    Column("requests", BigInt, nullable=False),
+    Column("images", BigInt, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+"""What ended attempts count against limits, by the moment they were admitted."""

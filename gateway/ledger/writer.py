@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from gateway.errors import Unavailable
 from gateway.ledger.entries import Row, apply
+from gateway.ledger.epochs import Superseded
 from gateway.ledger.records import Entry, NewAttempt, NewRequest
 from gateway.ledger.store import Store, is_away, unavailable
 
@@ -23,7 +24,7 @@ always taken, as what was spent must be written."""
 TOGETHER = 512
 """Calls in one transaction; more would keep the first of them waiting for the last."""
 
-PATIENCE = 0.05
+PATIENCE_SECONDS = 0.05
 """Seconds that rows nobody waits for may lie before they are written."""
 
 Rows = Sequence[tuple[type[Entry], Row]]
@@ -47,7 +48,7 @@ class Writer:
 
     async def write(self, rows: Rows, *, patient: bool = False) -> None:
         """Return when the rows are durable; raise when they are not (see ``Ledger.record``). A ``patient``
-        caller lets its rows wait up to ``PATIENCE`` seconds for a transaction that somebody else needs.
+        caller lets its rows wait up to ``PATIENCE_SECONDS`` for a transaction that somebody else needs.
 
         A caller that is cancelled while it waits takes nothing back: its rows may be in a transaction
         already, and they are written all the same.
@@ -59,7 +60,7 @@ class Writer:
         waiting = _Waiting(rows, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if patient and len(self._waiting) < TOGETHER:
-            asyncio.get_running_loop().call_later(PATIENCE, self._wake.set)
+            asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._wake.set)
         else:
             self._wake.set()
         await waiting.durable
@@ -81,13 +82,13 @@ class Writer:
 
     async def _commit(self, members: Sequence[_Waiting]) -> None:
         error = await self._written(members)
-        if error is None or len(members) == 1 or isinstance(error, Unavailable):
+        if error is None or len(members) == 1 or _is_of_store(error):
             _resolve(members, error)
             return
         # One of them is at fault: each gets a transaction of its own, so that it fails alone.
         for position, member in enumerate(members):
             error = await self._written([member])
-            if isinstance(error, Unavailable):
+            if _is_of_store(error):
                 _resolve(members[position:], error)
                 return
             _resolve([member], error)
@@ -107,6 +108,11 @@ class Writer:
         except Exception as error:
             return error
         return None
+
+
+def _is_of_store(error: Exception | None) -> bool:
+    """Whether all members fail alike."""
+    return isinstance(error, Unavailable) and not isinstance(error, Superseded)
 
 
 def _resolve(members: Sequence[_Waiting], error: Exception | None) -> None:

@@ -1,8 +1,8 @@
 """A slice of a budget, reserved while the store answered, to be spent while it does not.
 
-It is an ordinary hold on the very limits that it stands in for, so what is spent from it is inside them already.
-It is spent for less time than it is held (SPENDABLE_MS of LEASE_MS): by then the drift check of any replica has
-found the attempts in the ledger and taken them into the store, and the slice may lapse.
+It is an ordinary hold on the very limits that it stands in for, so what is spent from it is inside them
+already. It is spent for less time than it is held (SPENDABLE_MS of LEASE_MS): by then the drift check of any
+replica has found the attempts in the ledger and taken them into the store, and the slice may lapse.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Allowances:
         self._slices: dict[Budget, Slice] = {}
 
     def wanted(self, limits: Sequence[Limit], admitted: Admitted, now: int) -> int:
-        """How much to set aside for these limits now; 0: nothing (there is a slice, or too little is left)."""
+        """How much to set aside for these limits now; 0: there is a slice, or too little is left."""
         if not limits or any(limit.kind is not Kind.WINDOW for limit in limits):
             return 0  # a rolling bucket is over before a slice could be of use
         current = self._slices.get(budget(limits))
@@ -84,16 +84,16 @@ class Allowances:
         self._slices[budget(limits)] = Slice(hold, since)
         return old
 
-    def spend(self, rid: str, amount: int, lines: Sequence[Line], now: int) -> bool:
+    def spend(self, rid: str, amount: int, lines: Sequence[Line], now: int) -> Slice | None:
         """Take ``amount`` for an attempt from the slice of the same counters and windows, if it has that."""
         held = [line for line in lines if line.measure is Measure.SPEND]
         found = self._slices.get(frozenset(line.counter for line in held))
         if found is None or not 0 <= now - found.since < SPENDABLE_MS or found.left < amount:
-            return False
+            return None
         if {line.key for line in held} != {line.key for line in found.hold.lines}:
-            return False  # a window has ended since: the slice was taken from another one
+            return None  # a window has ended since: the slice was taken from another one
         found.spent[rid] = amount
-        return True
+        return found
 
     def correct(self, rid: str, amount: int) -> None:
         """An attempt ended: it used ``amount`` of what it had taken."""

@@ -6,8 +6,8 @@
 ``open``        admitted and marked ``enforced=False``; the default for everything else
 ==============  =======================================================================================
 
-The strictest mode of the limits that a call is under decides. What happens meanwhile is in the ledger; the store
-is told by :meth:`GuardedStore.catch_up`, which the keeper calls.
+The strictest mode of the limits that a call is under decides. What happens meanwhile is in the ledger; the
+store is told by :meth:`GuardedStore.catch_up`, which the keeper calls.
 """
 
 from __future__ import annotations
@@ -55,31 +55,35 @@ DEFAULT: Mapping[Measure, Away] = {
 }
 
 
+def by_measure(limit: Limit) -> Away:
+    """The default of each kind of limit."""
+    return DEFAULT[limit.measure]
+
+
 class GuardedStore:
-    """A :class:`gateway.quota.store.QuotaStore` around another, for one replica (``replica`` names it). Raises
-    ValueError for an allowance of anything but dollars."""
+    """A :class:`gateway.quota.store.QuotaStore` around another, for one replica (``replica`` names it).
+    ``mode_of`` says what holds for a limit; an allowance of anything but dollars is closed."""
 
     def __init__(
         self,
         inner: QuotaStore,
-        modes: Mapping[Measure, Away] | None = None,
+        mode_of: Callable[[Limit], Away] = by_measure,
         *,
         replica: str = "0",
         clock: Callable[[], int] = wall_clock,
     ) -> None:
         self._inner = inner
-        self._modes = {**DEFAULT, **(modes or {})}
-        if any(
-            mode is Away.ALLOWANCE for measure, mode in self._modes.items() if measure is not Measure.SPEND
-        ):
-            raise ValueError("only dollars can have an allowance")
+        self._mode_of = mode_of
         self._replica = replica
         self._clock = clock
         self._allowances = Allowances()
         self._slices = 0
         self._own: dict[str, tuple[Hold, State]] = {}
         """Attempts admitted without the store, until it has been told of them."""
+        self._open: set[str] = set()
+        """Attempts of this replica that the store admitted under open limits alone."""
         self._untold: deque[End] = deque()
+        self._telling = asyncio.Lock()
         self._setting_aside: set[asyncio.Task[None]] = set()
 
     @property
@@ -109,6 +113,7 @@ class GuardedStore:
     ) -> Admitted | Refused:
         told = [end for end in ended if end.hold.rid not in self._own]
         for end in ended:
+            self._open.discard(end.hold.rid)
             if end.hold.rid in self._own:
                 self._end_own(end)
         try:
@@ -116,7 +121,8 @@ class GuardedStore:
         except QuotaUnavailable as error:
             self._untold.extend(told)
             return self._without_store(reservations, error)
-        if isinstance(outcome, Admitted) and self._modes[Measure.SPEND] is Away.ALLOWANCE:
+        if isinstance(outcome, Admitted):
+            self._open.update(each.rid for each in reservations if self._modes([each]) <= {Away.OPEN})
             self._consider_slice(reservations, outcome)
         return outcome
 
@@ -130,7 +136,7 @@ class GuardedStore:
         try:
             return await self._inner.dispatch(hold)
         except QuotaUnavailable:
-            if any(self._modes[line.measure] is not Away.OPEN for line in hold.lines):
+            if hold.rid not in self._open:
                 raise
             self._own[hold.rid] = (hold, State.DISPATCHED)
             return DispatchedHold(hold)
@@ -181,7 +187,11 @@ class GuardedStore:
         await self._inner.rebuild(epoch, sums, open_holds)
 
     async def catch_up(self) -> int:
-        """Tell the store what happened without it; returns how many attempts. Stops where it is away again."""
+        """Tell the store what happened without it; returns how many attempts. Raises where it is away."""
+        async with self._telling:
+            return await self._tell()
+
+    async def _tell(self) -> int:
         told = 0
         while self._untold:
             batch = [self._untold[i] for i in range(min(BATCH, len(self._untold)))]
@@ -202,12 +212,7 @@ class GuardedStore:
 
     def _without_store(self, reservations: Sequence[Reservation], error: QuotaUnavailable) -> Admitted:
         now = self._clock()
-        modes = {
-            self._modes[limit.measure]
-            for each in reservations
-            for limit in each.limits
-            if not limit.shadow and each.amounts.get(limit.measure, limit.measure is Measure.CONCURRENT)
-        }
+        modes = self._modes(reservations)
         if Away.CLOSED in modes:
             raise error
         lines = plan(reservations, self.calendar, now).lines
@@ -216,23 +221,43 @@ class GuardedStore:
         ]
         if Away.ALLOWANCE in modes:
             # A store that lost its state has lost the slice as well: only silence may be bridged.
-            if not isinstance(error, StoreAway) or not self._spend(holds, now):
+            holds = self._spend(holds, now) if isinstance(error, StoreAway) else []
+            if not holds:
                 raise error
         for hold in holds:
             self._own[hold.rid] = (hold, State.HELD)
         return Admitted(tuple(holds), enforced=Away.OPEN not in modes)
 
-    def _spend(self, holds: Sequence[Hold], now: int) -> bool:
-        spent = []
+    def _modes(self, reservations: Sequence[Reservation]) -> set[Away]:
+        """Of all limits in force that a call takes something from."""
+        return {
+            self._mode(limit)
+            for each in reservations
+            for limit in each.limits
+            if not limit.shadow and each.amounts.get(limit.measure, limit.measure is Measure.CONCURRENT)
+        }
+
+    def _mode(self, limit: Limit) -> Away:
+        mode = self._mode_of(limit)
+        if mode is Away.ALLOWANCE and limit.measure is not Measure.SPEND:
+            return Away.CLOSED
+        return mode
+
+    def _spend(self, holds: Sequence[Hold], now: int) -> list[Hold]:
+        """All from slices, or none. They carry the slice's epoch: if the counters are built anew meanwhile,
+        without the slice, the ledger refuses their intent rows."""
+        spent: list[Hold] = []
         for hold in holds:
-            if not self._allowances.spend(hold.rid, hold.amount(Measure.SPEND), hold.lines, now):
-                for rid in spent:
-                    self._allowances.correct(rid, 0)
-                return False
-            spent.append(hold.rid)
-        return True
+            slice_ = self._allowances.spend(hold.rid, hold.amount(Measure.SPEND), hold.lines, now)
+            if slice_ is None:
+                for each in spent:
+                    self._allowances.correct(each.rid, 0)
+                return []
+            spent.append(hold.in_epoch(slice_.hold.epoch))
+        return spent
 
     async def _ended(self, end: End) -> Moved:
+        self._open.discard(end.hold.rid)
         own = self._own.get(end.hold.rid)
         if own is not None:
             return self._end_own(end)
@@ -256,6 +281,9 @@ class GuardedStore:
 
     def _consider_slice(self, reservations: Sequence[Reservation], admitted: Admitted) -> None:
         limits = spend_limits(reservations)
+        modes = {self._mode(limit) for limit in limits}
+        if Away.ALLOWANCE not in modes or Away.CLOSED in modes:
+            return
         amount = self._allowances.wanted(limits, admitted, self._clock())
         if amount > 0 and not self._setting_aside:
             task = asyncio.create_task(self._set_aside(limits, amount))

@@ -62,6 +62,18 @@ async def run_id(url: str) -> str | None:
         await link.aclose()
 
 
+async def claim(url: str, name: str, milliseconds: int) -> bool:
+    """Take a lock that ends by itself, whichever server answers: not through connections that admissions use.
+    Raises :class:`StoreAway`."""
+    link = connect(url)
+    try:
+        return bool(await link.set(name, "1", nx=True, px=milliseconds))
+    except (RedisError, OSError) as error:
+        raise StoreAway(type(error).__name__) from None
+    finally:
+        await link.aclose()
+
+
 async def refuse_eviction(link: Redis) -> None:
     """Raises :class:`UnsafeStore` where the server would evict keys that have a TTL: counters do."""
     try:

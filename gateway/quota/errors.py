@@ -7,6 +7,7 @@
         StoreAway       the store does not answer, or not within a second
         Rebuilding      its state cannot be proved: flushed, failed over, or not yet rebuilt from the ledger
         ClockSkew       its clock and ours disagree, and did so again after taking its time over
+      TooManyEndUsers   no room to count one more end user; not to be bridged by any mode
       HoldLost          dispatch found the hold in another state than held: the call must not be sent
     UnsafeStore         at start: the server may evict counters
 """
@@ -54,6 +55,17 @@ class ClockSkew(QuotaUnavailable):
             retry_after=5,
         )
         self.milliseconds = milliseconds
+
+
+class TooManyEndUsers(Unavailable):
+    code = "too_many_end_users"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"This gateway keeps limits of {most} end users at once and has no room for another one, so the "
+            "call was not made. Send a stable safety_identifier (or user) per person, not one per request.",
+            retryable=False,
+        )
 
 
 class HoldLost(Unavailable):

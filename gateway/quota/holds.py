@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -48,13 +48,12 @@ class Line:
     slot: str
     param: int
     expires: int
+    key: str = field(init=False, repr=False, compare=False)
+    """The counter's name in a store."""
 
-    @property
-    def key(self) -> str:
-        """The counter's name in a store."""
-        if self.kind is Kind.WINDOW:
-            return f"{self.kind}:{self.counter}:{self.slot}"
-        return f"{self.kind}:{self.counter}"
+    def __post_init__(self) -> None:
+        window = f":{self.slot}" if self.kind is Kind.WINDOW else ""
+        object.__setattr__(self, "key", f"{self.kind.value}:{self.counter}{window}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +66,28 @@ class Hold:
     lease_ms: int
     lines: tuple[Line, ...]
     epoch: int = 0
-    """Which building of the counters it was taken from. The ledger refuses the intent row of an older epoch
-    than its own: then no call is sent on the word of a server that has been replaced."""
+    """Which building of the counters it was taken from; 0: none, the store was away and the limits are open.
+    The ledger refuses the intent row of an older epoch than its own (0 excepted): then no call is sent on the
+    word of a server that has been replaced."""
+
+    _text: list[str] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The lines as a store keeps them; made once, as every operation of a hold needs it."""
+        if not self._text:
+            self._text.append(dump_lines(self.lines))
+        return self._text[0]
 
     def amount(self, measure: Measure) -> int:
         """What is held of a measure (the same in all its counters); 0 where no limit counts it."""
         return next((line.amount for line in self.lines if line.measure is measure), 0)
+
+    def with_lines(self, lines: tuple[Line, ...]) -> Hold:
+        return Hold(self.rid, self.admitted, self.lease_ms, lines, self.epoch)
+
+    def in_epoch(self, epoch: int) -> Hold:
+        return Hold(self.rid, self.admitted, self.lease_ms, self.lines, epoch)
 
     def dump(self) -> str:
         """As text, for the ledger's intent row; :func:`load` reads it."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from gateway.quota.errors import HoldLost, Rebuilding
+from gateway.quota.errors import HoldLost, Rebuilding, TooManyEndUsers
 from gateway.quota.holds import (
     ALLOWED,
     HELD,
@@ -45,6 +45,7 @@ from gateway.quota.plan import (
     bindings,
     decayed,
     free_at,
+    merged,
     plan,
     refund,
     refuses,
@@ -54,7 +55,7 @@ from gateway.quota.plan import (
     standings,
     taken,
 )
-from gateway.quota.store import KEEP_MS, SKEW_MS, Judge
+from gateway.quota.store import END_USER_MS, KEEP_MS, MOST_END_USERS, SKEW_MS, Judge
 from gateway.quota.terms import Kind, Limit
 from gateway.quota.windows import BUCKETS, Calendar, from_ms
 
@@ -89,8 +90,15 @@ class _Cell:
 class LocalQuotaStore:
     """:class:`gateway.quota.store.QuotaStore` in memory. Cold until the first ``rebuild``."""
 
-    def __init__(self, calendar: Calendar | None = None, *, clock: Callable[[], int] = wall_clock) -> None:
+    def __init__(
+        self,
+        calendar: Calendar | None = None,
+        *,
+        clock: Callable[[], int] = wall_clock,
+        most_end_users: int = MOST_END_USERS,
+    ) -> None:
         self.calendar = calendar or Calendar()
+        self._most_end_users = most_end_users
         self._clock = clock
         self._epoch: Epoch | None = None
         self._clear()
@@ -101,6 +109,7 @@ class LocalQuotaStore:
         self._rates: dict[str, tuple[int, int]] = {}
         self._running: dict[str, dict[str, int]] = {}
         self._records: dict[str, _Record] = {}
+        self._users: dict[str, int] = {}
         self._ended: deque[tuple[int, str]] = deque()
         self._horizon = 0
         self._pruned = 0
@@ -118,6 +127,7 @@ class LocalQuotaStore:
         for end in ended:
             self._end(end, now)
         wanted = plan(reservations, self.calendar, now, self._records)
+        self._make_room(wanted.end_users, now)
         tallies = [self._tally(gate, now) for gate in wanted.gates]
         on_trial = bindings(wanted.gates, tallies, now, shadow=True)
         if any(refuses(gate, tally) for gate, tally in zip(wanted.gates, tallies, strict=True)):
@@ -126,6 +136,7 @@ class LocalQuotaStore:
                 standings(wanted.gates, tallies, now),
                 on_trial,
             )
+        self._users.update(dict.fromkeys(wanted.end_users, now))
         duplicate = False
         for each, lines in zip(reservations, wanted.lines, strict=True):
             if each.rid in self._records:
@@ -226,7 +237,7 @@ class LocalQuotaStore:
     async def raise_to(self, sums: Sums, as_of: int) -> Sequence[Drift]:
         self._warm()
         drifts = []
-        for line in sums:
+        for line in merged(sums):
             cell = self._cell(line)
             counter = cell.sums[SETTLED]
             if counter != line.amount:
@@ -254,8 +265,8 @@ class LocalQuotaStore:
     async def rebuild(self, epoch: Epoch, sums: Sums, open_holds: Sequence[OpenHold]) -> None:
         now = self._clock()
         self._clear()
-        for line in sums:
-            self._cell(line).sums[SETTLED] += line.amount
+        for line in merged(sums):
+            self._cell(line).sums[SETTLED] = line.amount
         self._epoch = epoch
         for each in open_holds:
             self._restore(each, now)
@@ -319,7 +330,7 @@ class LocalQuotaStore:
             self._ended.append((now, record.hold.rid))
 
     def _restore(self, each: OpenHold, now: int) -> None:
-        hold = replace(each.hold, epoch=self._number)
+        hold = each.hold.in_epoch(self._number)
         record = self._records[hold.rid] = _Record(each.state, hold, now + hold.lease_ms)
         for line in hold.lines:
             if line.kind is Kind.CONCURRENT:
@@ -374,9 +385,10 @@ class LocalQuotaStore:
 
     def _rolling_tally(self, gate: Gate) -> Tally:
         current = int(gate.spot.slot)
-        cells = self._rolling.get(gate.line.key, {})
-        for number in [number for number in cells if number < current - BUCKETS]:
-            del cells[number]
+        kept = self._rolling.get(gate.line.key, {})
+        for number in [number for number in kept if number < current - 2 * BUCKETS]:
+            del kept[number]  # one window longer than it counts: the clock may be set back
+        cells = {number: cell for number, cell in kept.items() if number >= current - BUCKETS}
         sums = {name: sum(cell.sums[name] for cell in cells.values()) for name in (SETTLED, HELD, UNKNOWN)}
         amount = gate.enforced if gate.enforced is not None else gate.trial
         totals = {number: cell.total for number, cell in cells.items()}
@@ -386,15 +398,29 @@ class LocalQuotaStore:
     def _cell(self, line: Line) -> _Cell:
         if line.kind is Kind.ROLLING:
             return self._rolling.setdefault(line.key, {}).setdefault(int(line.slot), _Cell(line.expires))
-        return self._windows.setdefault(line.key, _Cell(line.expires))
+        cell = self._windows.get(line.key)
+        if cell is None:
+            cell = self._windows[line.key] = _Cell(line.expires)
+        return cell
 
     def _add(self, line: Line, where: str, amount: int) -> None:
         sums = self._cell(line).sums
         sums[where] = max(sums[where] + amount, 0)
 
+    def _make_room(self, users: Sequence[str], now: int) -> None:
+        fresh = [user for user in users if user not in self._users]
+        if fresh and len(self._users) + len(fresh) > self._most_end_users:
+            for user in [user for user, seen in self._users.items() if seen <= now - END_USER_MS]:
+                del self._users[user]
+            if len(self._users) + len(fresh) > self._most_end_users:
+                raise TooManyEndUsers(self._most_end_users)
+
     def _prune(self, now: int) -> None:
         """Forget ended attempts after KEEP_MS, and windows long past."""
         while self._ended and self._ended[0][0] <= now - KEEP_MS:
+            self._horizon = max(
+                self._horizon, now - KEEP_MS
+            )  # should the clock go back: a repetition is known
             rid = self._ended.popleft()[1]
             record = self._records.get(rid)
             if record is not None and record.state.terminal:

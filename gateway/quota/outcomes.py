@@ -80,8 +80,8 @@ class Binding:
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """Everything was taken. ``standings`` include it; ``shadowed`` are limits on trial that would have
-    refused. ``duplicate``: the ids were already known, nothing was taken again. ``enforced`` is False where a store
-    was away and its limits are open (``away.py``)."""
+    refused. ``duplicate``: the ids were already known, nothing was taken again. ``enforced`` is False where a
+    store was away and its limits are open (``away.py``)."""
 
     holds: tuple[Hold, ...]
     standings: tuple[Standing, ...] = ()

@@ -7,16 +7,16 @@ takes from that counter once, and every threshold is judged on it.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from gateway.quota.holds import Line
-from gateway.quota.outcomes import Binding, Reservation, Standing
+from gateway.quota.outcomes import Binding, Reservation, Standing, Sums
 from gateway.quota.terms import MAX_AMOUNT, Kind, Limit, Measure
 from gateway.quota.windows import BUCKETS, ROLLING_MS, Calendar, from_ms, rolling_bucket, to_ms
 
-RETENTION_MS = 35 * 86_400_000
-"""How long after a window's end its counter is kept."""
+RETENTION_MS = 3_600_000
+"""How long after its end a window's counter is kept at least; a longer window's, for its own length."""
 
 RATE_UNIT = 60_000
 """A rate's debt is kept in amounts × ms per minute: it decays by the limit each ms, in whole numbers."""
@@ -72,6 +72,8 @@ class Plan:
     gates: tuple[Gate, ...]
     lines: tuple[tuple[Line, ...], ...]
     """Per reservation."""
+    end_users: tuple[str, ...]
+    """Whose counters the call would make, if there are none yet."""
 
 
 def spot(limit: Limit, calendar: Calendar, at: datetime) -> Spot:
@@ -81,14 +83,14 @@ def spot(limit: Limit, calendar: Calendar, at: datetime) -> Spot:
             window = calendar.window(limit.per or "total", at)
             if window.end is None:
                 return Spot(window.id, to_ms(window.start), NEVER, 0, NEVER)
-            end = to_ms(window.end)
-            return Spot(window.id, to_ms(window.start), end, 0, end + RETENTION_MS)
+            start, end = to_ms(window.start), to_ms(window.end)
+            return Spot(window.id, start, end, 0, end + max(end - start, RETENTION_MS))
         case Kind.ROLLING:
             per = limit.per or "total"
             bucket = rolling_bucket(per, at)
             start, length = to_ms(bucket.start), ROLLING_MS[per]
             size = length // BUCKETS
-            return Spot(bucket.id, start, start + size, size, start + length + RETENTION_MS)
+            return Spot(bucket.id, start, start + size, size, start + 2 * length + RETENTION_MS)
         case Kind.RATE:
             return Spot("", 0, NEVER, limit.amount, NEVER)
         case Kind.CONCURRENT:
@@ -102,6 +104,17 @@ def line(limit: Limit, amount: int, calendar: Calendar, at: datetime) -> Line:
 
 def _line(limit: Limit, amount: int, at: Spot) -> Line:
     return Line(limit.counter, limit.kind, limit.measure, amount, at.slot, at.param, at.expires)
+
+
+def merged(sums: Sums) -> list[Line]:
+    """One line per counter and window. Rates and concurrency have no sums."""
+    totals: dict[tuple[str, str], Line] = {}
+    for each in sums:
+        if each.kind in (Kind.WINDOW, Kind.ROLLING):
+            known = totals.get((each.key, each.slot))
+            amount = each.amount if known is None else known.amount + each.amount
+            totals[each.key, each.slot] = replace(each, amount=amount)
+    return list(totals.values())
 
 
 def plan(
@@ -118,7 +131,10 @@ def plan(
         if reservation.rid not in known:
             for each in took:
                 gates[each.key].need += each.amount
-    return Plan(at, tuple(gates.values()), tuple(lines))
+    users = {
+        limit.scope.owner: None for each in reservations for limit in each.limits if limit.scope.is_end_user
+    }
+    return Plan(at, tuple(gates.values()), tuple(lines), tuple(users))
 
 
 def _take(

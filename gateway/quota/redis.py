@@ -1,12 +1,14 @@
 """The store for many replicas: one Redis (or Valkey), one Lua call per operation.
 
-Keys are ``imagegate:{organization}:…``, so that they share one Cluster slot; all but the epoch carry its number,
-so that counters of two epochs never mix and a rebuild writes beside those in force. The server's clock decides.
+Keys are ``imagegate:{organization}:…``, so that they share one Cluster slot; all but the epoch carry its
+number, so that counters of two epochs never mix and a rebuild writes beside those in force. The server's
+clock decides.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +22,7 @@ from redis.exceptions import RedisError
 
 from gateway.quota import connection, wire
 from gateway.quota.connection import OtherServer
-from gateway.quota.errors import ClockSkew, HoldLost, Rebuilding
+from gateway.quota.errors import ClockSkew, HoldLost, Rebuilding, TooManyEndUsers
 from gateway.quota.holds import Amounts, DispatchedHold, Hold, Line, State, load_lines
 from gateway.quota.local import wall_clock
 from gateway.quota.outcomes import (
@@ -37,9 +39,9 @@ from gateway.quota.outcomes import (
     Standing,
     Sums,
 )
-from gateway.quota.plan import Gate, Plan, Tally, bindings, plan, spot, standing, standings, taken
+from gateway.quota.plan import Gate, Plan, Tally, bindings, merged, plan, spot, standing, standings, taken
 from gateway.quota.scripts import Courier
-from gateway.quota.store import Judge
+from gateway.quota.store import MOST_END_USERS, Judge
 from gateway.quota.terms import Limit
 from gateway.quota.windows import Calendar, from_ms
 
@@ -67,9 +69,11 @@ class RedisQuotaStore:
         organization: str = "default",
         calendar: Calendar | None = None,
         clock: Callable[[], int] = wall_clock,
+        most_end_users: int = MOST_END_USERS,
         url: str | None = None,
     ) -> None:
         self.calendar = calendar or Calendar()
+        self._most_end_users = most_end_users
         self._link = link
         self._url = url
         self._courier = Courier(link, (OtherServer,))
@@ -82,19 +86,12 @@ class RedisQuotaStore:
         self._root = f"imagegate:{{{organization}}}:"
 
     @classmethod
-    def connect(
-        cls,
-        url: str,
-        epoch: EpochSource,
-        *,
-        organization: str = "default",
-        calendar: Calendar | None = None,
-        clock: Callable[[], int] = wall_clock,
-    ) -> RedisQuotaStore:
-        """A store on the server at ``url``, which compares its identity with the epoch's."""
+    def connect(cls, url: str, epoch: EpochSource, **options: Any) -> RedisQuotaStore:
+        """A store on the server at ``url``, which compares its identity with the epoch's. Options as for the
+        class itself."""
         store: RedisQuotaStore
         link = connection.connect(url, expected=lambda: store._expected)
-        store = cls(link, epoch, organization=organization, calendar=calendar, clock=clock, url=url)
+        store = cls(link, epoch, url=url, **options)
         return store
 
     @property
@@ -119,7 +116,9 @@ class RedisQuotaStore:
         skews = 0
         while True:
             wanted = plan(reservations, self.calendar, self._clock() + self._ahead)
-            answer = await self._run("reserve", partial(wire.reserve, reservations, wanted, ended))
+            answer = await self._run(
+                "reserve", partial(wire.reserve, reservations, wanted, ended, self._most_end_users)
+            )
             status, now = answer[0], int(answer[1])
             if status == b"skew":
                 skew = now - wanted.at
@@ -127,6 +126,8 @@ class RedisQuotaStore:
                 skews += 1
                 if skews > 1:
                     raise ClockSkew(skew)
+            elif status == b"crowded":
+                raise TooManyEndUsers(self._most_end_users)
             elif status == b"other":
                 await self.end(ended, by_ledger=False)
                 ended = ()
@@ -141,7 +142,7 @@ class RedisQuotaStore:
                 return DispatchedHold(hold)
             if answer[0] == b"lost":
                 raise HoldLost(hold.rid, _state(answer[1]))
-            hold = replace(hold, lines=load_lines(answer[1]))
+            hold = hold.with_lines(load_lines(answer[1]))
 
     async def settle(self, hold: Hold, actual: Amounts) -> Moved:
         return await self._finish(End(hold, State.SETTLED, actual), "own")
@@ -210,7 +211,7 @@ class RedisQuotaStore:
 
     async def raise_to(self, sums: Sums, as_of: int) -> Sequence[Drift]:
         drifts: list[Drift] = []
-        for lines in _batches(_merged(sums)):
+        for lines in _batches(merged(sums)):
             answer = await self._run("raise", partial(wire.raise_sums, as_of, lines))
             for line, was in zip(lines, answer[1], strict=True):
                 if int(was) != line.amount:
@@ -218,11 +219,10 @@ class RedisQuotaStore:
         return drifts
 
     async def claim(self) -> bool:
-        epoch = self._epoch or Epoch(0)
-        return bool(
-            (await self._at(epoch, "claim", partial(wire.claim, secrets.token_hex(8), BUILDING_MS)))[0]
-            == b"ok"
-        )
+        name = f"{self._root}building"
+        if self._url is None:
+            return bool(await self._link.set(name, "1", nx=True, px=BUILDING_MS))
+        return await connection.claim(self._url, name, BUILDING_MS)
 
     async def freeze(self, epoch: Epoch) -> None:
         self._epoch = epoch
@@ -230,7 +230,7 @@ class RedisQuotaStore:
 
     async def rebuild(self, epoch: Epoch, sums: Sums, open_holds: Sequence[OpenHold]) -> None:
         self._epoch = epoch
-        for lines in _batches(_merged(sums)):
+        for lines in _batches(merged(sums)):
             await self._at(epoch, "raise", partial(wire.raise_sums, -1, lines))
         for batch in _batches(open_holds):
             await _all(self._at(epoch, "restore", partial(wire.restore, "build", each)) for each in batch)
@@ -243,7 +243,7 @@ class RedisQuotaStore:
             answer = await self._run("finish", partial(wire.finish, word, end))
             if answer[0] != b"other":
                 break
-            end = replace(end, hold=replace(end.hold, lines=load_lines(answer[1])))
+            end = replace(end, hold=end.hold.with_lines(load_lines(answer[1])))
         return Moved(end.hold.rid, _state(answer[1]), _state(answer[2]), applied=answer[0] == b"ok")
 
     def _judged(
@@ -316,8 +316,8 @@ class RedisQuotaStore:
 
     async def _at(self, epoch: Epoch, name: str, build: wire.Build) -> Any:
         keys = wire.Keys(self._root, epoch.number)
-        arguments = [epoch.number, *build(keys)]
-        return await self._courier.call(name, keys.names, arguments)
+        payload = json.dumps(build(keys), separators=(",", ":"))
+        return await self._courier.call(name, keys.names, (str(epoch.number), payload))
 
     async def _sweep(self, epoch: Epoch) -> None:
         """Remove what older epochs left. Not urgent: nobody reads it."""
@@ -346,16 +346,6 @@ def _tallies(rows: Any) -> list[Tally]:
 def _literal(text: str) -> str:
     """Text for a glob pattern of Redis."""
     return "".join(f"\\{letter}" if letter in "*?[]\\^" else letter for letter in text)
-
-
-def _merged(sums: Sums) -> list[Line]:
-    """One line per counter and window."""
-    totals: dict[tuple[str, str], Line] = {}
-    for line in sums:
-        spot_of = (line.key, line.slot)
-        known = totals.get(spot_of)
-        totals[spot_of] = line if known is None else replace(line, amount=known.amount + line.amount)
-    return list(totals.values())
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -1,7 +1,7 @@
-"""The Lua scripts, and how a tick's calls travel: one pipeline of EVALSHA, loaded again where the server forgot.
+"""The Lua scripts, and how a tick's calls travel: one pipeline of EVALSHA, loaded where the server forgot.
 
-Plain scripts and not Functions: they work on Redis 6.2, 7 and Valkey without an install step. Every script may
-run twice (the client repeats once after a time-out), which is why each is idempotent by attempt id.
+Plain scripts and not Functions: they work on Redis 6.2, 7 and Valkey without an install step. Every script
+may run twice (the client repeats once after a time-out), which is why each is idempotent by attempt id.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ class Courier:
                 if call.answer.done():
                     continue
                 if isinstance(answer, Exception):
-                    call.answer.set_exception(StoreAway(f"{type(answer).__name__} in {call.script.name}"))
+                    reason = f"{type(answer).__name__} in {call.script.name}: {str(answer)[:200]}"
+                    call.answer.set_exception(StoreAway(reason))
                 else:
                     call.answer.set_result(answer)
             if any(isinstance(answer, ReadOnlyError) for answer in answers):

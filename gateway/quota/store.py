@@ -7,8 +7,8 @@ Order of writes for one attempt, with the ledger as the record::
 A crash anywhere leaves nothing, or a row that is found. Every operation may be repeated, and may arrive late.
 
 An end (settle, release, unknown) of an id that the store has never seen is applied if the attempt was
-admitted after the counters were last built from the ledger; otherwise the ledger's sums already hold it, and it
-changes nothing (``Moved.applied`` False).
+admitted after the counters were last built from the ledger; otherwise the ledger's sums already hold it, and
+it changes nothing (``Moved.applied`` False).
 """
 
 from __future__ import annotations
@@ -39,10 +39,17 @@ Judge = Callable[[Sequence[str]], Awaitable[Mapping[str, Verdict]]]
 """What the ledger says of these attempt ids; ids without a row are absent."""
 
 KEEP_MS = 3_600_000
-"""How long a store remembers that an attempt has ended; later, a repetition is known by its admission's age."""
+"""How long a store remembers an attempt's end; later, a repetition is known by its admission's age."""
 
 SKEW_MS = 2_000
 """How far our clock may be from the store's before its time is taken over."""
+
+
+MOST_END_USERS = 100_000
+"""End users whose counters are kept at once: clients make up their names, and memory is finite."""
+
+END_USER_MS = 32 * 86_400_000
+"""How long an end user counts as one of them after the last admission."""
 
 
 class QuotaStore(Protocol):
@@ -62,6 +69,7 @@ class QuotaStore(Protocol):
 
         ``ended`` are earlier attempts of the same request, moved first and in any case, so that a failover
         gives back what its first attempt did not spend. An id that is known already is not taken again.
+        Raises :class:`gateway.quota.errors.TooManyEndUsers`.
         """
         ...
 
@@ -118,7 +126,7 @@ class QuotaStore(Protocol):
         ...
 
     async def identity(self) -> str | None:
-        """Which server answers now, for the ledger to keep beside a new epoch; None where that means nothing."""
+        """Which server answers now, for the ledger to keep beside a new epoch; None if it does not matter."""
         ...
 
     async def claim(self) -> bool:
@@ -126,8 +134,8 @@ class QuotaStore(Protocol):
         ...
 
     async def freeze(self, epoch: Epoch) -> None:
-        """Stop admissions everywhere until ``epoch`` is built: after it was written to the ledger and before the
-        snapshot is taken, so that nothing is admitted that the snapshot lacks."""
+        """Stop admissions everywhere until ``epoch`` is built: after it was written to the ledger and before
+        the snapshot is taken, so that nothing is admitted that the snapshot lacks."""
         ...
 
     async def rebuild(self, epoch: Epoch, sums: Sums, open_holds: Sequence[OpenHold]) -> None:

@@ -51,6 +51,15 @@ class Scope:
     text: str
     model: str | None = None
 
+    @property
+    def is_end_user(self) -> bool:
+        return self.level is Level.END_USER
+
+    @property
+    def owner(self) -> str:
+        """The scope without its model."""
+        return self.text.partition("@")[0]
+
     @classmethod
     def organization(cls, *, model: str | None = None) -> Scope:
         return cls(Level.ORGANIZATION, _joined("org", model=model), model)
@@ -91,7 +100,8 @@ class Kind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Limit:
     """``amount`` of ``measure`` per window. Requests, images and tokens ``per="minute"`` are rates (GCRA)
-    unless ``rolling``; ``concurrent`` has no window. A ``shadow`` limit is counted and reported and refuses nothing.
+    unless ``rolling``; ``concurrent`` has no window. A ``shadow`` limit is counted and reported and refuses
+    nothing.
 
     Raises ValueError for what cannot be counted exactly.
     """

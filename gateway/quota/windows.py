@@ -93,7 +93,8 @@ class Calendar:
         """This calendar with another zone from the next window after ``at`` on."""
         if zone == self.history[-1].zone:
             return self
-        return Calendar([*self.history, ZoneSince(zone, at)])
+        since = max([at, *self._changes[-1:]])  # a clock that was set back does not reorder history
+        return Calendar([*self.history, ZoneSince(zone, since)])
 
     def window(self, per: Period, at: datetime) -> Window:
         """The window of ``per`` that holds ``at`` (aware)."""

@@ -9,21 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Literal
 
 from config.catalog import Catalog, CatalogModel
+from config.own_prices import priced
 from config.schema import ModelSettings, ProviderSettings, Settings
 from gateway.caller import Caller
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One provider and that provider's own model name. ``entry`` says what it takes and costs;
-    ``unusable`` says why it cannot be called now (a missing key), in words for the caller."""
+    """One provider and that provider's own model name. ``entry`` says what it takes and costs there, the
+    operator's own prices included; ``unusable`` says why it cannot be called now (a missing key), in words
+    for the caller."""
 
     provider: str
     model: str
     entry: CatalogModel
     unusable: str | None = None
+    cost_source: Literal["catalogue", "provider"] = "catalogue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class PublicModel:
     targets: tuple[Target, ...]
     entry: CatalogModel
     defaults: Mapping[str, object] = field(default_factory=dict)
+    resolve_auto: bool | None = None
+    """Whether ``defaults`` also take the place of ``auto``; None: where a dollar limit applies."""
 
     @property
     def usable(self) -> tuple[Target, ...]:
@@ -80,7 +86,14 @@ def _every_model(settings: Settings, catalog: Catalog, unusable: Mapping[str, st
         for entry in catalog.served_by(account.type):
             for name in (entry.id, *entry.aliases):
                 entries.setdefault(name, entry)
-                found.setdefault(name, []).append(Target(provider, name, entry, unusable.get(provider)))
+                target = Target(
+                    provider,
+                    name,
+                    priced(entry, catalog, account, name),
+                    unusable.get(provider),
+                    account.cost_source,
+                )
+                found.setdefault(name, []).append(target)
     return [PublicModel(name, tuple(targets), entries[name]) for name, targets in found.items()]
 
 
@@ -94,7 +107,12 @@ def _declared(
     targets = []
     for target in model.targets:
         upstream = target.model or name
-        entry = catalog.describe(providers[target.provider].type, upstream, target.catalog or model.catalog)
-        targets.append(Target(target.provider, upstream, entry, unusable.get(target.provider)))
+        account = providers[target.provider]
+        entry = catalog.describe(account.type, upstream, target.catalog or model.catalog)
+        entry = priced(entry, catalog, account, upstream, target.prices)
+        reason = unusable.get(target.provider)
+        targets.append(Target(target.provider, upstream, entry, reason, account.cost_source))
     face = catalog.get(model.catalog) if model.catalog else None
-    return PublicModel(name, tuple(targets), face or targets[0].entry, dict(model.defaults))
+    return PublicModel(
+        name, tuple(targets), face or targets[0].entry, dict(model.defaults), model.resolve_auto
+    )

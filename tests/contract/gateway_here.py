@@ -35,9 +35,10 @@ class Here:
     port: int
     database: Path
 
-    async def rows(self, table: str) -> list[dict[str, Any]]:
-        """All rows in order of insertion, once everything in flight has been written."""
-        await self.gateway.engine.running.drained(10)
+    async def rows(self, table: str, settle: float = 10) -> list[dict[str, Any]]:
+        """All rows in order of insertion, once everything in flight has been written, or after ``settle``
+        seconds."""
+        await self.gateway.engine.running.drained(settle)
         engine = create_async_engine(f"sqlite+aiosqlite:///{self.database}")
         try:
             async with engine.connect() as link:

@@ -194,8 +194,23 @@ async def test_a_silent_upstream_is_a_timeout_at_the_deadline(upstream: Upstream
         upstream.plan(on.hang("before_headers"))
         response = await here.generate()
         assert (response.status_code, response.json()["error"]["code"]) == (504, "upstream_timeout")
-        (attempt,) = await here.rows("attempts")
+        (attempt,) = await here.rows("attempts", settle=0.2)
         assert attempt["state"] == "unknown"
+
+
+async def test_f35_an_answer_after_the_deadline_is_still_settled(upstream: Upstream, tmp_path: Path) -> None:
+    (tmp_path / "key1").write_text(upstream.key)
+    async with gateway_here(config(upstream, deadline="1s"), tmp_path) as here:
+        upstream.plan(on.ok(delay=1.6))
+        assert (await here.generate()).status_code == 504
+        (attempt,) = await here.rows("attempts", settle=0.1)
+        assert attempt["state"] == "unknown"
+        (attempt,) = await here.rows("attempts")
+        assert (attempt["state"], attempt["cost"]) == (
+            "settled",
+            upstream.images[0].usage and attempt["cost"],
+        )
+        assert attempt["cost"] > 0
 
 
 async def test_the_first_of_several_clear_failures_is_told(
@@ -312,19 +327,21 @@ async def test_a_target_that_answers_json_still_gives_a_stream(upstream: Upstrea
         assert found[0][1]["created_at"] == 7
 
 
-async def test_a_spent_limit_refuses_the_next_call(upstream: Upstream, tmp_path: Path) -> None:
+async def test_f11_what_does_not_fit_is_refused_with_what_would(upstream: Upstream, tmp_path: Path) -> None:
     (tmp_path / "key1").write_text(upstream.key)
     limited = (
         config(upstream)
-        + "\norganization: {limits: [{spend_usd: 0.01, per: day}], projects: [{name: t, keys: "
+        + "\norganization: {limits: [{spend_usd: 0.25, per: day}], projects: [{name: t, keys: "
     )
     limited += f'[{{name: k, sha256: "{hashlib.sha256(KEY.encode()).hexdigest()}"}}]}}]}}\n'
     async with gateway_here(limited, tmp_path) as here:
         assert (await here.generate(quality="high")).status_code == 200
         await here.rows("attempts")
-        response = await here.generate(quality="high")
+        response = await here.generate(quality="high", size="1024x1024")
         error = response.json()["error"]
         assert (response.status_code, error["type"]) == (429, "insufficient_quota")
         assert error["code"] == "organization_spend_limit_exceeded"
         assert response.headers["x-should-retry"] == "false"
+        assert "quality: low" in error["message"]
         assert len(upstream.images) == 1
+        assert (await here.generate(quality="low")).status_code == 200

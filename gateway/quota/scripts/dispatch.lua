@@ -3,8 +3,8 @@ local away = cold()
 if away then
   return away
 end
-local record, rid, lease, blob, token = KEYS[int()], text(), int(), text(), text()
-local list = lines()
+local record, rid, lease, blob, token = KEYS[call[1]], call[2], call[3], call[4], call[6]
+local list = lines(blob, call[5])
 local kept = redis.call('HMGET', record, 'st', 'bl', 'tk', 'at')
 if kept[1] == 'dispatched' and kept[3] == token then
   return {'ok'}

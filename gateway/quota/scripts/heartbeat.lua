@@ -3,7 +3,7 @@ local away = cold()
 if away then
   return away
 end
-local record, rid, lease = KEYS[int()], text(), int()
+local record, rid, lease = KEYS[call[1]], call[2], call[3]
 local state = redis.call('HGET', record, 'st')
 if state ~= 'held' and state ~= 'dispatched' then
   return {'lost', state or ''}

@@ -3,7 +3,7 @@ local away = cold()
 if away then
   return away
 end
-local now, most = clock(), int()
+local now, most = clock(), call[1]
 if most >= 0 then
   return {'ok', now, redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', digits(now), 'LIMIT', 0, most)}
 end

@@ -1,6 +1,6 @@
 -- Raises settled sums to the ledger's, never lowers one; answers with what stood there. as_of >= 0: only in the
 -- epoch in force, and attempts admitted before it that nobody has seen are then in the sums.
-local as_of = int()
+local as_of = call[1]
 if as_of >= 0 then
   local away = cold()
   if away then
@@ -8,7 +8,7 @@ if as_of >= 0 then
   end
 end
 local was = {}
-for i, line in ipairs(lines()) do
+for i, line in ipairs(lines(call[2], call[3])) do
   local stood = tonumber(redis.call('HGET', line.key, 's' .. line.slot) or 0)
   was[i] = stood
   if line.amount > stood then

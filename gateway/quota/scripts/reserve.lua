@@ -4,28 +4,28 @@ if away then
   return away
 end
 
-local now, believed = clock(), int()
-if math.abs(now - believed) > 2000 then
+local now = clock()
+if math.abs(now - call[1]) > 2000 then
   return {'skew', now}
 end
 
-local asked = gates()
+local asked = gates(call[2])
 for _, gate in ipairs(asked) do
   if now < gate.from or (gate.till >= 0 and now >= gate.till) then
     return {'skew', now}
   end
 end
 
-for _ = 1, int() do
-  local outcome = finish(false, now)
+for _, end_ in ipairs(call[3]) do
+  local outcome = finish(end_, false, now)
   if outcome[1] == 'other' then
     return {'other', now}
   end
 end
 
 local fresh, known, need = {}, {}, {}
-for i = 1, int() do
-  local wish = {record = KEYS[int()], rid = text(), lease = int(), blob = text(), lines = lines()}
+for i, row in ipairs(call[4]) do
+  local wish = {record = KEYS[row[1]], rid = row[2], lease = row[3], blob = row[4], lines = lines(row[4], row[5])}
   local kept = redis.call('HMGET', wish.record, 'st', 'bl', 'at', 'ls')
   if kept[1] then
     known[i] = {kept[1], kept[2] or '', kept[3] or '', kept[4] or ''}
@@ -35,6 +35,22 @@ for i = 1, int() do
     for _, line in ipairs(wish.lines) do
       need[line.key] = (need[line.key] or 0) + line.amount
     end
+  end
+end
+
+-- End users whose counters this call would be the first to make.
+local users, strangers = KEYS[call[5][1]], {}
+if #fresh > 0 then
+  for _, user in ipairs(call[5][2]) do
+    if not redis.call('ZSCORE', users, user) then
+      strangers[#strangers + 1] = user
+    end
+  end
+end
+if #strangers > 0 and redis.call('ZCARD', users) + #strangers > call[5][3] then
+  redis.call('ZREMRANGEBYSCORE', users, '-inf', digits(now - END_USER))
+  if redis.call('ZCARD', users) + #strangers > call[5][3] then
+    return {'crowded', now}
   end
 end
 
@@ -57,6 +73,9 @@ if refused then
   return {'refused', now, tallies}
 end
 
+for _, user in ipairs(#fresh > 0 and call[5][2] or {}) do
+  redis.call('ZADD', users, digits(now), user)
+end
 for _, wish in ipairs(fresh) do
   redis.call('HSET', wish.record, 'st', 'held', 'bl', wish.blob, 'at', digits(now), 'ls', digits(wish.lease))
   redis.call('ZADD', KEYS[2], digits(now + wish.lease), wish.rid)

@@ -1,14 +1,14 @@
 -- Puts in one open attempt that the ledger knows: while an epoch is being built (not in force yet, so nobody else
 -- looks), or, with the word 'adopt', in the epoch in force. An attempt that is known is left as it is.
-if text() == 'adopt' then
+if call[1] == 'adopt' then
   local away = cold()
   if away then
     return away
   end
 end
-local record, rid, state = KEYS[int()], text(), text()
-local admitted, lease, blob = int(), int(), text()
-local list = lines()
+local hold = call[2]
+local record, rid, state, admitted, lease, blob = KEYS[hold[1]], hold[2], hold[3], hold[4], hold[5], hold[6]
+local list = lines(blob, hold[7])
 if redis.call('EXISTS', record) == 1 then
   return {'known'}
 end

@@ -1,8 +1,10 @@
 -- Put in front of every script. Amounts are whole numbers below 2^53, which Lua's doubles hold exactly; time is ms.
--- KEYS[1] epoch, KEYS[2] leases by end, KEYS[3] unknown by time, then what the script names. ARGV[1] is the epoch
--- that the caller believes in; lines come as eight arguments each (see lines()).
+-- KEYS[1] epoch, KEYS[2] leases by end, KEYS[3] unknown by time, then what the script names by place. ARGV[1] is
+-- the epoch that the caller believes in, ARGV[2] everything else as JSON; wire.py makes both.
 
+local call = cjson.decode(ARGV[2])
 local KEEP = 3600000
+local END_USER = 32 * 86400000
 local BUCKETS = 60
 local RATE_UNIT = 60000
 local SETTLING = {held = 'h', dispatched = 'h', unknown = 'u', settled = 's'}
@@ -12,17 +14,6 @@ local ALLOWED = {
   released = {held = true, dispatched = true, unknown = true},
   unknown = {held = true, dispatched = true},
 }
-
-local position = 1
-
-local function text()
-  position = position + 1
-  return ARGV[position]
-end
-
-local function int()
-  return tonumber(text())
-end
 
 local function digits(number)
   return string.format('%.0f', number)
@@ -42,12 +33,14 @@ local function cold()
   return {'cold', epoch or ''}
 end
 
-local function lines()
+-- The lines of a hold: rows as holds.py writes them, the places of their keys, and what to settle at.
+local function lines(blob, places, actual)
   local list = {}
-  for i = 1, int() do
+  for i, row in ipairs(cjson.decode(blob)) do
     list[i] = {
-      key = KEYS[int()], kind = text(), settles = text() == '1', amount = int(),
-      slot = text(), param = int(), expires = int(), actual = int(),
+      key = KEYS[places[i]], kind = row[2], settles = row[3] == 'spend' or row[3] == 'tokens', amount = row[4],
+      slot = row[2] == 'b' and row[5] or '', param = row[6], expires = row[7],
+      actual = actual and actual[i] or row[4],
     }
   end
   return list
@@ -162,10 +155,10 @@ end
 -- Ends an attempt. Returns what happened (ok, same, stale, other), the state before and the state after; for
 -- 'other' the stored lines, which are not those of the caller. by_ledger: the ledger's word also settles a hold
 -- whose dispatch was lost.
-local function finish(by_ledger, now)
-  local record, rid, to = KEYS[int()], text(), text()
-  local admitted, lease, blob = int(), int(), text()
-  local list = lines()
+local function finish(end_, by_ledger, now)
+  local record, rid, to = KEYS[end_[1]], end_[2], end_[3]
+  local admitted, lease, blob = end_[4], end_[5], end_[6]
+  local list = lines(blob, end_[7], end_[8])
   local kept = redis.call('HMGET', record, 'st', 'bl')
   local before = kept[1]
   if not before then
@@ -206,9 +199,9 @@ local function rolling(gate, need)
   local sums, totals, numbers, old = {s = 0, h = 0, u = 0}, {}, {}, {}
   for i = 1, #all, 2 do
     local where, number = string.sub(all[i], 1, 1), tonumber(string.sub(all[i], 2))
-    if number < current - BUCKETS then
-      old[#old + 1] = all[i]
-    else
+    if number < current - 2 * BUCKETS then
+      old[#old + 1] = all[i]  -- one window longer than it counts: the clock may be set back
+    elseif number >= current - BUCKETS then
       local amount = tonumber(all[i + 1])
       if not totals[number] then
         totals[number] = 0
@@ -250,13 +243,13 @@ local function tally(gate, need, now)
   return rolling(gate, need)
 end
 
--- Each as eight arguments. limit and trial are -1 where there is none.
-local function gates()
+-- limit and trial are -1 where there is none.
+local function gates(rows)
   local list = {}
-  for i = 1, int() do
+  for i, row in ipairs(rows) do
     list[i] = {
-      key = KEYS[int()], kind = text(), limit = int(), trial = int(),
-      from = int(), till = int(), slot = text(), param = int(),
+      key = KEYS[row[1]], kind = row[2], limit = row[3], trial = row[4],
+      from = row[5], till = row[6], slot = row[7], param = row[8],
     }
   end
   return list

@@ -4,7 +4,7 @@ if away then
   return away
 end
 local now, tallies = clock(), {}
-for i, gate in ipairs(gates()) do
+for i, gate in ipairs(gates(call)) do
   tallies[i] = tally(gate, 0, now)
 end
 return {'ok', now, tallies}

@@ -23,11 +23,13 @@ from config.schema import Settings
 from gateway.api.auth import Authenticator
 from gateway.api.connection import Connection
 from gateway.api.router import ApiParts, build_app
+from gateway.api.usage import Standings
 from gateway.caller import Caller
 from gateway.engine.answer import Answer, RequestFacts
 from gateway.images.call import ImageCall
 from gateway.ledger.keyformat import digest, new_key
 from gateway.ledger.keys import KeyRecord
+from gateway.quota.of_settings import LimitBook
 from gateway.routing.directory import ModelDirectory, PublicModel, Target
 from providers.base import InputFile
 
@@ -249,8 +251,9 @@ def face(
     directory: ModelDirectory | None = None,
     ready: Callable[[], Awaitable[bool]] | None = None,
     normalization: Mapping[str, object] | None = None,
+    quota: Standings | None = None,
 ) -> Iterator[Face]:
-    """Serve until the block ends."""
+    """Serve until the block ends. With ``quota``, ``/v1/usage`` too."""
     engine, keys = engine or FakeEngine(), keys or FakeKeys()
     settings = settings or settings_with()
     if normalization:
@@ -262,6 +265,8 @@ def face(
         engine=engine,
         authenticator=Authenticator(settings, keys, PEPPER),
         ready=ready or _yes,
+        limits=LimitBook(settings, load_catalog()) if quota else None,
+        quota=quota,
         today=lambda: TODAY,
     )
     app = build_app(parts)

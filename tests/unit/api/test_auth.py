@@ -221,3 +221,31 @@ def test_a_key_is_held_as_a_digest_only() -> None:
     authenticator = Authenticator(settings_with(), FakeKeys(), PEPPER)
     assert KEY not in repr(vars(authenticator))
     assert sha256(KEY.encode()).hexdigest() in repr(vars(authenticator))
+
+
+async def test_a_caller_carries_what_its_project_says_of_it(keys: FakeKeys) -> None:
+    project = {
+        "name": "growth",
+        "external_key_id": "cc-4711",
+        "labels": {"owner": "ann"},
+        "tags": ["run"],
+        "end_user_header": "X-App-User",
+        "keys": [
+            {"name": "ci", "sha256": sha256(KEY.encode()).hexdigest()},
+            {
+                "name": "narrow",
+                "sha256": sha256(NARROW_KEY.encode()).hexdigest(),
+                "external_key_id": "cc-9",
+            },
+        ],
+    }
+    settings = Settings.model_validate({"organization": {"tags": ["team"], "projects": [project]}})
+    authenticator = Authenticator(settings, keys, PEPPER)
+    declared = await authenticator.authenticate(bearer(KEY), ADDRESS)
+    stored = await authenticator.authenticate(bearer(keys.add("growth")), ADDRESS)
+    for caller in (declared, stored):
+        assert (caller.end_user_header, caller.tags) == ("x-app-user", frozenset({"team", "run"}))
+        assert (caller.labels, caller.external_key_id) == ({"owner": "ann"}, "cc-4711")
+    assert (await authenticator.authenticate(bearer(NARROW_KEY), ADDRESS)).external_key_id == "cc-9"
+    stranger = await authenticator.authenticate(bearer(keys.add("elsewhere")), ADDRESS)
+    assert (stranger.end_user_header, stranger.tags, stranger.labels) == (None, frozenset({"team"}), {})

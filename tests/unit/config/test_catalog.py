@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from decimal import Decimal
 from typing import get_args
 
 import pytest
-from genai_prices import data as genai_prices
 from openai.types import ImageModel
 
 from config.catalog import Catalog, CatalogModel, FreeSizing, ListedSizing, free_form, load_catalog
@@ -99,7 +97,7 @@ def test_every_model_on_offer_has_a_price() -> None:
         if model.providers:
             price = model.price_on(TODAY)
             assert price is not None, model.id
-            assert price.free or price.tokens or price.per_image, model.id
+            assert price.is_known, model.id
 
 
 def test_prices_are_exact_and_dated() -> None:
@@ -129,33 +127,31 @@ def test_every_entry_says_where_its_facts_come_from() -> None:
         assert model.shutdown is None or model.released is None or model.released < model.shutdown
 
 
-def test_prices_agree_with_an_independent_collection() -> None:
-    """Token rates of genai-prices (MIT), which was filled from the vendor's page by other hands."""
-    collected = {
-        model.id: model.prices
-        for provider in genai_prices.providers
-        if provider.id == "openai"
-        for model in provider.models
-    }
-    compared = 0
-    for model in CATALOG.served_by("openai"):
-        theirs, ours = collected.get(model.id), model.price_on(TODAY)
-        if theirs is None or ours is None or ours.tokens is None:
-            continue
-        compared += 1
-        shown = str(theirs).replace("/input MTok", "/input MTok,")
-        image_out = re.search(r"\$([\d.]+)/output image MTok", shown) or re.search(
-            r"\$([\d.]+)/output MTok", shown
-        )
-        text_in = re.search(r"\$([\d.]+)/input MTok", shown)
-        image_in = re.search(r"\$([\d.]+)/input image MTok", shown)
-        assert image_out is not None, shown
-        assert text_in is not None, shown
-        assert image_in is not None, shown
-        assert Decimal(image_out[1]) == ours.tokens.image_out, model.id
-        assert Decimal(text_in[1]) == ours.tokens.text_in, model.id
-        assert Decimal(image_in[1]) == ours.tokens.image_in, model.id
-    assert compared >= 5
+def test_what_is_billed_by_tokens_is_counted_before_the_call_and_bounded_for_auto() -> None:
+    for model in CATALOG.entries:
+        if any(price.tokens for price in model.prices):
+            assert model.counting is not None, model.id
+            assert model.counting.input is not None, model.id
+            assert model.counting.sources, model.id
+            assert model.auto is not None, model.id
+            assert set(model.auto.qualities) == set(model.qualities) - {"auto"}, model.id
+
+
+def test_the_margins_are_those_that_were_decided() -> None:
+    """None where tokens follow a published rule; 2.6 is five times 2.5 up to medium, a quarter more above."""
+    assert {model.counting.margin for model in CATALOG.entries if model.counting} == {0}
+    spread = {model.family: model.counting.spread for model in CATALOG.served_by("openai") if model.counting}
+    assert {quality: found.high for quality, found in spread["gpt-image-2.6"].items()} == {
+        "low": 5, "medium": 5, "high": Decimal("1.25"), "xhigh": Decimal("1.25"), "max": Decimal("1.25"),
+    }  # fmt: skip
+    assert spread["gpt-image-2"] == spread["gpt-image-2.5"] == {}
+
+
+def test_prices_of_the_catalog_are_the_catalogs() -> None:
+    assert {price.origin for model in CATALOG.entries for price in model.prices} == {"catalog"}
+    for model in CATALOG.entries:
+        days = [price.since for price in model.prices]
+        assert len(days) == len(set(days)), model.id
 
 
 def test_a_model_is_described_by_its_named_entry_then_its_own_name_then_freely() -> None:

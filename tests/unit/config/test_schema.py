@@ -7,9 +7,8 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from config.schema import LimitSettings, ProjectSettings, Settings
+from config.schema import ProjectSettings, Settings
 from config.units import parse_bytes, parse_dollars, parse_seconds
 
 
@@ -54,12 +53,13 @@ def test_settings_survive_a_round_trip() -> None:
     settings = Settings.model_validate(
         {
             "providers": {"o": {"type": "openai", "api_key": "env:A"}},
-            "organization": {"limits": [{"spend_usd": "0.1", "per": "day"}]},
+            "organization": {
+                "limits": [
+                    {"spend_usd": "0.1", "per": "day", "alert_at": ["50%", "99.5%"]},
+                    {"images": 5, "per": "day", "temporary": {"to": 9, "until": "2026-12-24"}},
+                    {"tokens": 5, "per": "week", "temporary": {"to": 9, "until": "2026-12-24T18:00+01:00"}},
+                ]
+            },
         }
     )
     assert Settings.model_validate_json(settings.model_dump_json()) == settings
-
-
-def test_a_limit_without_dollars_cannot_be_made() -> None:
-    with pytest.raises(ValidationError, match="images and requests are not enforced by this version"):
-        LimitSettings.model_validate({"images": 5, "requests": 4, "per": "day"})

@@ -4,38 +4,17 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.catalog import AnySizing, CatalogModel, load_catalog
-from config.prices import PriceVersion, Source, TokenPrices
+from config.catalog import load_catalog
+from config.prices import TokenPrices
 from gateway.images.amounts import Usage
-from gateway.images.pricing import MOST_TOKENS, charge
-
-DAY = date(2026, 11, 20)
-SOURCE = Source(text="a test", mark="tested", verified_on=DAY)
-
-
-def version(since: date = date(2026, 4, 21), **price: Any) -> PriceVersion:
-    return PriceVersion(since=since, source=SOURCE, **price)
-
-
-def model(*prices: PriceVersion) -> CatalogModel:
-    return CatalogModel(
-        id="m",
-        family="f",
-        providers=[],
-        operations=["generations"],
-        sizing=AnySizing(kind="any"),
-        qualities=[],
-        output_formats=[],
-        fields=[],
-        prices=list(prices),
-        sources=[SOURCE],
-    )
+from gateway.images.call import UNSEEN, InputSize
+from gateway.images.pricing import MOST_TOKENS, Delivered, charge, charge_at
+from tests.unit.images.priced import DAY, entry, model, price_of, version
 
 
 def rates(**others: str) -> TokenPrices:
@@ -172,6 +151,16 @@ def test_a_missing_side_follows_from_the_total() -> None:
     assert into.cost == both.cost
 
 
+def test_a_total_below_its_parts_leaves_nothing_for_the_other_side() -> None:
+    assert charge(GPT_IMAGE_2, DAY, Usage(output_tokens=100, total_tokens=50), 1).cost == 100 * 30_000
+    assert charge(GPT_IMAGE_2, DAY, Usage(input_text_tokens=100, total_tokens=50), 0).cost == 100 * 5_000
+
+
+def test_a_billion_tokens_are_still_a_count() -> None:
+    most = Usage(input_text_tokens=0, output_tokens=10**9)
+    assert charge(GPT_IMAGE_2, DAY, most, 1).cost == 30_000 * 10**9
+
+
 def test_no_price_is_unknown_and_never_zero() -> None:
     assert charge(model(), DAY, Usage(input_tokens=1, output_tokens=1), 1).cost is None
     assert charge(model(), DAY, None, 1).flags == ("unpriced",)
@@ -227,6 +216,105 @@ def test_a_fraction_of_a_nano_dollar_is_rounded_up_once() -> None:
 def test_a_negative_number_of_images_is_refused() -> None:
     with pytest.raises(ValueError, match="negative"):
         charge(GPT_IMAGE_2, DAY, None, -1)
+
+
+def test_a_version_ends_with_its_last_day() -> None:
+    listed = model(version(since=date(2026, 1, 1), until=date(2026, 11, 19), per_image="0.04"))
+    assert charge(listed, date(2026, 11, 19), None, 1).cost == 40_000_000
+    assert charge(listed, DAY, None, 1).flags == ("unpriced",)
+
+
+def test_a_table_is_read_by_what_was_delivered() -> None:
+    price = price_of(entry("dall-e-3"))
+    hd = charge_at(price, Delivered(2, quality="hd", size="1792x1024"))
+    assert (hd.cost, hd.flags) == (240_000_000, ())
+
+
+@pytest.mark.parametrize(
+    ("quality", "size", "nano"),
+    [
+        (None, None, 120),
+        ("standard", None, 80),
+        (None, "1024x1024", 80),
+        ("ultra", "1x1", 120),
+        ("auto", "auto", 120),
+    ],
+)
+def test_what_a_table_needs_and_nobody_told_costs_the_dearest_and_is_flagged(
+    quality: str | None, size: str | None, nano: int
+) -> None:
+    found = charge_at(price_of(entry("dall-e-3")), Delivered(1, quality=quality, size=size))
+    assert (found.cost, found.flags) == (nano * 1_000_000, ("undetailed_output",))
+
+
+def test_any_in_a_table_stands_for_what_it_does_not_name() -> None:
+    price = version(image_table={"any": {"4K": "0.24", "any": "0.134"}})
+    assert charge_at(price, Delivered(1, size="4K")).cost == 240_000_000
+    assert charge_at(price, Delivered(1, quality="high", size="2K")).cost == 134_000_000
+    unknown = charge_at(price, Delivered(1))
+    assert (unknown.cost, unknown.flags) == (240_000_000, ("undetailed_output",))
+
+
+@pytest.mark.parametrize(
+    ("size", "inputs", "nano"),
+    [
+        ("1024x1024", (), 30),
+        ("1024x1025", (), 45),
+        ("2048x2048", (), 75),
+        ("1024x1024", (InputSize(1024, 1024), InputSize(2048, 1024)), 75),
+    ],
+)
+def test_megapixels_cost_by_the_published_formula(
+    size: str, inputs: tuple[InputSize, ...], nano: int
+) -> None:
+    price = version(per_megapixel={"output": "0.03", "further": "0.015", "input": "0.015"})
+    found = charge_at(price, Delivered(1, size=size, inputs=inputs, input_images=bool(inputs)))
+    assert found.cost == nano * 1_000_000
+
+
+@pytest.mark.parametrize(
+    "delivered",
+    [
+        Delivered(1, input_images=False),
+        Delivered(1, size="4K", input_images=False),
+        Delivered(1, size="1024x1024"),
+        Delivered(1, size="1024x1024", inputs=[UNSEEN]),
+    ],
+)
+def test_megapixels_of_an_unknown_size_are_unknown_and_never_zero(delivered: Delivered) -> None:
+    price = version(per_megapixel={"output": "0.03", "input": "0.015"})
+    found = charge_at(price, delivered)
+    assert (found.cost, found.flags) == (None, ("size_missing",))
+
+
+def test_nothing_delivered_costs_nothing_by_picture_table_megapixel_or_credit() -> None:
+    for form in (
+        {"per_image": "0.04"},
+        {"image_table": {"any": {"any": "0.04"}}},
+        {"per_megapixel": {"output": "0.03"}},
+        {"credits": {"dollars": "0.01", "per_image": 4}},
+        {"per_image": "0.04", "minimum": "0.10"},
+    ):
+        assert charge_at(version(**form), Delivered(0)).cost == 0
+
+
+def test_credits_that_nobody_told_are_unknown() -> None:
+    found = charge_at(version(credits={"dollars": "0.01"}), Delivered(1))
+    assert (found.cost, found.flags) == (None, ("credits_missing",))
+
+
+def test_what_costs_something_besides_is_marked() -> None:
+    price = price_of(entry("gpt-image-2.6-flare"))
+    usage = Usage(input_text_tokens=0, output_tokens=100)
+    found = charge_at(price, Delivered(1, usage, params={"output_format": "svg"}))
+    assert (found.cost, found.flags) == (3_000_000, ("partly_unpriced",))
+    assert charge_at(price, Delivered(1, usage, params={"output_format": "png"})).flags == ()
+
+
+def test_a_minimum_is_charged_where_anything_is() -> None:
+    price = version(per_image="0.001", minimum="0.01")
+    assert charge_at(price, Delivered(1)).cost == 10_000_000
+    assert charge_at(price, Delivered(20)).cost == 20_000_000
 
 
 PRICE = st.decimals(min_value=0, max_value=1000, places=6).map(str)

@@ -111,7 +111,7 @@ def test_short_strings_survive_and_long_ones_are_found(
     assert scanned.document.keys() == document.keys()
     for key, value in document.items():
         long = scanned.long(scanned.document[key])
-        if long is None:
+        if long is None or value.startswith("\x00long:"):
             assert scanned.document[key] == value
         else:
             assert json.loads(b'"' + body[long.start : long.end] + b'"') == value

@@ -102,13 +102,15 @@ async def test_settled_and_released_never_change(
     assert (await stored_attempts(ledger))["r/1"] == before
 
 
-async def test_unknown_becomes_settled_and_nothing_else(ledger: Ledger) -> None:
+@pytest.mark.parametrize(("state", "cost"), [(AttemptState.SETTLED, 7), (AttemptState.RELEASED, 0)])
+async def test_unknown_becomes_settled_or_released_and_then_never_changes(
+    ledger: Ledger, state: AttemptState, cost: int
+) -> None:
     await ledger.record(request("r"), attempt("r"), end("r/1", AttemptState.UNKNOWN, None, usage=None))
-    await ledger.record(end("r/1", AttemptState.RELEASED, 0))
-    assert (await stored_attempts(ledger))["r/1"].state == "unknown"
-    await ledger.record(end("r/1", AttemptState.SETTLED, 7))
-    assert (await stored_attempts(ledger))["r/1"].state == "settled"
-    assert await ledger.spent(NOON) == 7
+    await ledger.record(end("r/1", state, cost))
+    await ledger.record(end("r/1", AttemptState.UNKNOWN, None), end("r/1", AttemptState.SETTLED, 9))
+    assert (await stored_attempts(ledger))["r/1"].state == state
+    assert await ledger.spent(NOON) == cost
 
 
 async def test_ends_of_one_attempt_within_one_call_are_taken_in_order(ledger: Ledger) -> None:

@@ -12,5 +12,5 @@ async def at(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """A warm store of each kind."""
     url = request.getfixturevalue("redis_server") if request.param == "redis" else ""
     patch_server_clock(monkeypatch)
-    async with world(request.param, url) as made:
+    async with world(request.param, url, most_end_users=20) as made:
         yield made

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from gateway.quota.errors import HoldLost, Rebuilding
+from gateway.quota.errors import ClockSkew, HoldLost, Rebuilding, TooManyEndUsers
 from gateway.quota.holds import Hold, State
 from gateway.quota.outcomes import (
     LEASE_MS,
@@ -21,10 +22,10 @@ from gateway.quota.outcomes import (
     Verdict,
 )
 from gateway.quota.plan import line
-from gateway.quota.store import KEEP_MS
+from gateway.quota.store import END_USER_MS, KEEP_MS
 from gateway.quota.terms import Limit, Measure, Scope
 from gateway.quota.windows import Calendar, from_ms, to_ms
-from tests.unit.quota.worlds import World
+from tests.unit.quota.worlds import World, patch_server_clock, world
 
 DOLLAR = 1_000_000_000
 ORG = Limit(Scope.organization(), Measure.SPEND, 10 * DOLLAR, "month")
@@ -437,6 +438,31 @@ async def test_f19_a_store_that_lost_its_state_admits_nothing_until_it_is_rebuil
     assert await sums(at, KEY, RUNNING) == [(100_000_002, 0, 0), (0, 0, 0)]
 
 
+async def test_what_a_rebuild_put_back_lapses_and_is_reaped_like_any_other(at: World) -> None:
+    running, unclear = [await take(at, rid, KEY, spend=300) for rid in ("a/1", "b/1")]
+    await at.lose_everything()
+    await at.rebuild([], [OpenHold(running, State.DISPATCHED), OpenHold(unclear, State.UNKNOWN)])
+    assert set((await at.store.open_ids()).rids) == {"a/1", "b/1"}
+    await at.advance(LEASE_MS)
+    assert [(x.rid, x.after) for x in await at.store.reap(no_rows)] == [("a/1", State.UNKNOWN)]
+    assert await sums(at, KEY) == [(0, 0, 600)]
+
+
+async def test_an_attempt_that_has_ended_is_no_longer_open(at: World) -> None:
+    holds = [await take(at, f"{n}/1", KEY, spend=300) for n in range(4)]
+    for hold in holds[1:]:
+        await at.store.dispatch(hold)
+    for hold in holds[2:]:
+        await at.store.unknown(hold)
+    await at.store.settle(holds[3], {})
+    await at.store.settle(holds[1], {})
+    assert set((await at.store.open_ids()).rids) == {"0/1", "2/1"}
+    assert set(await at.store.find([f"{n}/1" for n in range(5)])) == {"0/1", "2/1"}
+    await at.store.release(holds[0])
+    await at.store.release(holds[2])
+    assert (await at.store.open_ids()).rids == ()
+
+
 async def test_nothing_is_admitted_between_freeze_and_rebuild(at: World) -> None:
     hold = await take(at, "r/1", KEY, spend=300)
     from gateway.quota.outcomes import Epoch
@@ -546,18 +572,42 @@ async def test_a_rolling_window_counts_its_whole_oldest_bucket(at: World) -> Non
     assert await sums(at, hourly) == [(0, 500, 0)]
 
 
+async def test_a_rolling_window_says_when_enough_of_it_has_left(at: World) -> None:
+    hourly = Limit(KEY.scope, Measure.SPEND, 1000, "hour", rolling=True)
+    start = (at.now // 60_000 + 5) * 60_000
+    for n in range(3):
+        await at.set_clock(start + n * 60_000)
+        await take(at, f"{n}/1", hourly, spend=300)
+    for need, buckets in ((100, None), (101, 61), (400, 61), (401, 62), (700, 62), (1000, 63), (1001, None)):
+        outcome = await at.store.reserve([wish(f"x{need}/1", hourly, spend=need)])
+        if need == 100:
+            assert isinstance(outcome, Admitted)
+            await at.store.release(outcome.holds[0])
+            continue
+        assert isinstance(outcome, Refused)
+        left = None if buckets is None else buckets * 60_000 - (at.now - start)
+        assert outcome.bindings[0].retry_after_ms == left
+
+
 async def test_f57_the_servers_time_decides_when_our_clock_is_wrong(at: World) -> None:
-    if at.link is None:
-        assert await sums(at, ORG) == [(0, 0, 0)]
-        return
-    true = at.now
-    at.now = true + 3 * 86_400_000
+    right = at.now
+    at.now = wrong = right + 3 * 86_400_000  # ours alone; without a server there is no other
+    decides = wrong if at.link is None else right
     hold = await take(at, "r/1", PROJECT, spend=300)
-    assert hold.admitted == true
-    assert abs(at.store.skew_ms + 3 * 86_400_000) <= 1000
-    at.now = true
-    assert await sums(at, PROJECT) in ([(0, 300, 0)], [(0, 0, 0)])
-    assert hold.lines[0].slot == Calendar().window("day", from_ms(true)).id
+    assert hold.admitted == decides
+    assert hold.lines[0].slot == Calendar().window("day", from_ms(decides)).id
+    assert await sums(at, PROJECT) == [(0, 300, 0)]
+
+
+async def test_f57_clocks_that_go_on_disagreeing_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    patch_server_clock(monkeypatch)
+    async with world("fakeredis") as at:
+        days = itertools.count(1)
+        monkeypatch.setattr(at.store, "_clock", lambda: at.now + next(days) * 86_400_000)
+        with pytest.raises(ClockSkew) as skewed:
+            await at.store.reserve([wish("r/1", PROJECT, spend=1)])
+        assert (skewed.value.status, skewed.value.code) == (503, "clock_skew")
+        monkeypatch.undo()
 
 
 async def test_a_standing_says_what_is_left_and_when_it_ends(at: World) -> None:
@@ -585,3 +635,21 @@ async def test_large_amounts_are_exact(at: World) -> None:
     await at.store.settle(hold, {Measure.SPEND: large - 2})
     assert await sums(at, limit) == [(large - 2, 1, 0)]
     await take(at, "c/1", limit, spend=1)
+
+
+async def test_end_users_that_clients_make_up_find_an_end(at: World) -> None:
+    def user(n: int) -> list[Limit]:
+        return [
+            Limit(Scope.end_user("p1", "k1", str(n)), Measure.SPEND, 9, "month"),
+            Limit(Scope.end_user("p1", "k1", str(n), model="m"), Measure.SPEND, 9, "month"),
+        ]
+
+    for n in range(20):
+        await take(at, f"{n}/1", *user(n), spend=1)
+    with pytest.raises(TooManyEndUsers) as crowded:
+        await at.store.reserve([wish("x/1", *user(20), spend=1)])
+    assert (crowded.value.code, crowded.value.retryable) == ("too_many_end_users", False)
+    await take(at, "again/1", *user(3), spend=1)
+    await take(at, "nobody/1", KEY, spend=1)
+    await at.advance(END_USER_MS)
+    await take(at, "x/1", *user(20), spend=1)

@@ -1,10 +1,11 @@
-"""Stores of all kinds for the tests of this room, each with a clock that a test can set and a ledger's epoch."""
+"""Stores of all kinds for the tests of this room, each with a clock that a test can set, and an epoch."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import fakeredis
 import pytest
@@ -36,6 +37,8 @@ class World:
     link: Redis | None = None
     now: int = field(default_factory=wall_clock)
     epoch: Epoch | None = None
+    epoch_of: Callable[[], Epoch | None] | None = None
+    """Where the store learns the epoch, if not from ``epoch``."""
 
     async def set_clock(self, now: int) -> None:
         self.now = now
@@ -75,18 +78,18 @@ def patch_server_clock(patch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def world(kind: str, url: str = "", *, warm: bool = True) -> AsyncIterator[World]:
+async def world(kind: str, url: str = "", *, warm: bool = True, **options: Any) -> AsyncIterator[World]:
     made: World
 
     async def epoch() -> Epoch | None:
-        return made.epoch
+        return made.epoch_of() if made.epoch_of else made.epoch
 
     if kind == "local":
-        made = World(kind, LocalQuotaStore(clock=lambda: made.now))
+        made = World(kind, LocalQuotaStore(clock=lambda: made.now, **options))
     else:
         link = fakeredis.FakeAsyncRedis() if kind == "fakeredis" else connection.connect(url)
         await link.flushall()
-        made = World(kind, RedisQuotaStore(link, epoch, clock=lambda: made.now), link)
+        made = World(kind, RedisQuotaStore(link, epoch, clock=lambda: made.now, **options), link)
     await made.set_clock(made.now)
     if warm:
         await made.rebuild()

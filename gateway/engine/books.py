@@ -1,0 +1,139 @@
+"""How an attempt's end is booked: in the ledger first, which is the record, then in the store of limits.
+
+A failure to book never takes the picture from the client: what the ledger cannot take now it keeps beside the
+database, and what the store missed it is told later.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import structlog
+
+from gateway.engine import failures
+from gateway.engine.admission import Admission
+from gateway.engine.job import Job
+from gateway.engine.record import actual
+from gateway.engine.whole import UnusableAnswer
+from gateway.errors import Unavailable
+from gateway.images.amounts import Charge, dollars
+from gateway.images.pricing import Delivered
+from gateway.images.settlement import settle
+from gateway.ledger.ledger import Ledger
+from gateway.ledger.records import AttemptEnd, AttemptState
+from gateway.quota.holds import State
+from gateway.quota.keeper import Keeper
+from gateway.quota.outcomes import End
+from gateway.quota.store import QuotaStore
+from providers.base import ProviderError
+
+_log = structlog.get_logger("imagegate.engine")
+_ALARMS = frozenset({"hold_underestimate", "price_drift"})
+
+_STATES = {
+    AttemptState.SETTLED: State.SETTLED,
+    AttemptState.RELEASED: State.RELEASED,
+    AttemptState.UNKNOWN: State.UNKNOWN,
+}
+
+
+class Books:
+    def __init__(self, ledger: Ledger, store: QuotaStore, keeper: Keeper) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._keeper = keeper
+
+    def charged(self, job: Job, admission: Admission, delivered: Delivered) -> Charge:
+        """By the price of admission; an answer that does not say what it used costs what was expected."""
+        charge = settle(
+            admission.price, delivered, held=admission.held, cost_source=admission.target.cost_source
+        )
+        for flag in _ALARMS & set(charge.flags):
+            _log.warning(
+                flag,
+                attempt_id=admission.attempt.attempt_id,
+                cost_usd=None if charge.cost is None else dollars(charge.cost),
+                held_usd=None if admission.held is None else dollars(admission.held.high),
+            )
+        return charge
+
+    async def succeeded(
+        self,
+        job: Job,
+        admission: Admission,
+        delivered: Delivered,
+        upstream_request_id: str | None,
+        *,
+        late: bool = False,
+    ) -> None:
+        """Settle an attempt whose pictures came. ``late``: its client was answered before."""
+        end = AttemptEnd(
+            attempt_id=admission.attempt.attempt_id,
+            state=AttemptState.SETTLED,
+            ended_at=datetime.now(UTC),
+            http_status=200,
+            usage=delivered.usage,
+            charge=self.charged(job, admission, delivered),
+            images=delivered.images,
+            upstream_request_id=upstream_request_id,
+        )
+        if not late:
+            job.settle(admission.attempt, end)
+        await self._write(end)
+        await self.move(self._move(admission, end))
+
+    async def failed(self, job: Job, admission: Admission, error: ProviderError) -> End:
+        """Write a failed attempt's end to the ledger. The store's end is returned, for the caller to make it
+        alone (:meth:`move`) or in one step with the next attempt's hold."""
+        usage = error.usage if isinstance(error, UnusableAnswer) else None
+        charge = None
+        if usage is not None:
+            delivered = Delivered(0, usage, input_images=bool(job.call.images), params=job.call.params)
+            charge = self.charged(job, admission, delivered)
+        known = charge is not None and charge.cost is not None
+        end = AttemptEnd(
+            attempt_id=admission.attempt.attempt_id,
+            state=AttemptState.SETTLED if known else failures.state_after(error),
+            ended_at=datetime.now(UTC),
+            http_status=error.status,
+            kind=error.kind.value,
+            certainty=error.certainty.value,
+            error_code=error.code,
+            usage=usage,
+            charge=charge if known else None,
+            images=0,
+            upstream_request_id=error.upstream_request_id,
+        )
+        job.settle(admission.attempt, end)
+        await self._write(end)
+        return self._move(admission, end)
+
+    async def lost(self, job: Job, admission: Admission) -> None:
+        """The gateway itself failed after the call was sent: nobody knows what it cost."""
+        end = AttemptEnd(admission.attempt.attempt_id, AttemptState.UNKNOWN, datetime.now(UTC))
+        job.settle(admission.attempt, end)
+        await self._write(end)
+        await self.move(self._move(admission, end))
+
+    async def move(self, end: End) -> None:
+        """Tell the store of limits. It catches up by itself with what it cannot be told now."""
+        try:
+            await self._store.end([end])
+        except Unavailable as error:
+            _log.warning("store_not_told", attempt_id=end.hold.rid, state=end.state.value, code=error.code)
+
+    def _move(self, admission: Admission, end: AttemptEnd) -> End:
+        self._keeper.forget(admission.hold.rid)
+        return End(admission.hold, _STATES[end.state], actual(end))
+
+    async def _write(self, end: AttemptEnd) -> None:
+        try:
+            await self._ledger.record(end)
+        except Unavailable:
+            amount = end.charge.cost if end.charge else None
+            _log.error(
+                "settle_not_recorded",
+                attempt_id=end.attempt_id,
+                state=end.state.value,
+                cost_usd=None if amount is None else dollars(amount),
+            )

@@ -1,0 +1,138 @@
+"""The store of limits with everything that keeps it true, as one thing that is opened and closed.
+
+``quota: local`` counts in this process and is rebuilt from the ledger at start; ``redis://`` is shared by all
+replicas, and whoever finds it cold rebuilds it. What happens is logged by its name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import structlog
+
+from config.schema import Settings
+from gateway.engine.record import LedgerRecord
+from gateway.engine.rules import rules_of
+from gateway.engine.running import Running
+from gateway.errors import Unavailable
+from gateway.images.amounts import dollars
+from gateway.ledger.ledger import Ledger
+from gateway.ledger.unknowns import UnknownPolicy
+from gateway.quota.away import GuardedStore
+from gateway.quota.keeper import Keeper, Kept
+from gateway.quota.local import LocalQuotaStore
+from gateway.quota.of_settings import LimitBook, away_of, calendar_of
+from gateway.quota.redis import RedisQuotaStore
+from gateway.quota.store import QuotaStore
+from gateway.quota.windows import Calendar, ZoneSince
+
+RESOLVE_SECONDS = 300.0
+_POLICIES = {"charge": UnknownPolicy.CHARGE_EXPECTED, "release": UnknownPolicy.RELEASE}
+_ZONES = "zone_history"
+_log = structlog.get_logger("imagegate.quota")
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    store: GuardedStore
+    keeper: Keeper
+
+
+@asynccontextmanager
+async def open_keeping(
+    settings: Settings, quota_url: str | None, ledger: Ledger, book: LimitBook
+) -> AsyncIterator[Keeping]:
+    """Everything runs when this yields; a local store has been rebuilt by then. Raises
+    :class:`gateway.quota.errors.UnsafeStore` for a Redis that may evict counters."""
+    calendar = await _calendar(settings, ledger)
+    inner: QuotaStore
+    record = LedgerRecord(ledger, lambda: rules_of(book), lambda: inner.calendar, name_of=book.model_of)
+    if quota_url is None:
+        inner = LocalQuotaStore(calendar)
+    else:
+        inner = RedisQuotaStore.connect(quota_url, record.epoch, calendar=calendar)
+    # One per process and not per database: two replicas must not take each other's slices for their own.
+    store = GuardedStore(inner, away_of, replica=secrets.token_hex(6))
+    events = _Events(record)
+    keeper = Keeper(store, record, events.tell)
+    resolving = asyncio.create_task(_resolve(record, settings), name="resolve-unknown")
+    try:
+        with suppress(
+            Unavailable
+        ):  # a Redis that is away: limits say what that means, the keeper tries again
+            await store.start()
+            await keeper.warm()
+        keeper.start()
+        yield Keeping(store, keeper)
+    finally:
+        resolving.cancel()
+        await asyncio.gather(resolving, return_exceptions=True)
+        await keeper.aclose()
+        await events.running.drained(5.0)
+        await store.aclose()
+
+
+async def _calendar(settings: Settings, ledger: Ledger) -> Calendar:
+    """The organisation's calendar with its zone history, which is kept in the ledger: a change of zone across
+    a restart must not hand out fresh windows."""
+    kept = await ledger.notes.get(_ZONES)
+    history = [
+        ZoneSince(zone, None if since is None else datetime.fromisoformat(since))
+        for zone, since in (msgspec.json.decode(kept) if kept else [])
+    ]
+    calendar = calendar_of(settings, history, datetime.now(UTC))
+    if list(calendar.history) != history:
+        entries = [[x.zone, None if x.since is None else x.since.isoformat()] for x in calendar.history]
+        await ledger.notes.put(_ZONES, msgspec.json.encode(entries).decode())
+    return calendar
+
+
+async def _resolve(record: LedgerRecord, settings: Settings) -> None:
+    """End, by the organisation's policy, what stayed unknown for too long."""
+    unknown = settings.organization.unknown
+    while True:
+        with suppress(Unavailable):
+            for each in await record.resolve(timedelta(seconds=unknown.after), _POLICIES[unknown.then]):
+                cost = None if each.cost is None else dollars(each.cost)
+                _log.warning("unknown_resolved", attempt_id=each.attempt_id, cost_usd=cost)
+        await asyncio.sleep(RESOLVE_SECONDS)
+
+
+class _Events:
+    """What the keeper does, told to the log and, where the ledger must know, to the ledger."""
+
+    def __init__(self, record: LedgerRecord) -> None:
+        self._record = record
+        self.running = Running()
+
+    def tell(self, kept: Kept) -> None:
+        if kept.failure is not None:
+            _log.warning("limit_state_unprovable", step=kept.step, code=kept.failure.code)
+        for moved in kept.moved:
+            if moved.applied and moved.after is not None:
+                _log.warning("lease_reaped", attempt_id=moved.rid, to=moved.after.value)
+        if kept.moved:
+            self.running.start(self._lapsed(kept))
+        for drift in kept.drifts:
+            _log.error(
+                "ledger_drift",
+                counter=drift.line.counter,
+                window=drift.line.slot,
+                ledger=drift.line.amount,
+                store=drift.counter,
+                raised=drift.raised,
+            )
+        if kept.adopted:
+            _log.warning("adopted", attempts=len(kept.adopted))
+        if kept.step == "rebuild":
+            _log.info("rebuild", epoch=kept.count, milliseconds=kept.milliseconds)
+
+    async def _lapsed(self, kept: Kept) -> None:
+        with suppress(Unavailable):  # the drift check finds what could not be written now
+            await self._record.lapsed(kept.moved)

@@ -1,0 +1,162 @@
+"""What runs from time to time, on a real store and a ledger of dictionaries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from gateway.quota import keeper as keeping
+from gateway.quota.away import GuardedStore
+from gateway.quota.errors import Rebuilding
+from gateway.quota.holds import Hold, Line, State
+from gateway.quota.keeper import Account, Keeper, Kept
+from gateway.quota.outcomes import LEASE_MS, Admitted, Epoch, OpenHold, Reservation, Verdict
+from gateway.quota.plan import line
+from gateway.quota.terms import Limit, Measure, Scope
+from gateway.quota.windows import from_ms
+from tests.unit.quota.worlds import World
+
+KEY = Limit(Scope.key("p1", "k1"), Measure.SPEND, 1000, "total")
+
+
+@dataclass
+class Ledger:
+    """Settled sums and open rows, as a test sets them."""
+
+    at: World
+    rows: dict[str, Verdict] = field(default_factory=dict)
+    sums: list[Line] = field(default_factory=list)
+    open_holds: list[OpenHold] = field(default_factory=list)
+    asked: list[tuple[Sequence[str], int | None]] = field(default_factory=list)
+
+    async def begin_epoch(self, run_id: str | None) -> Epoch:
+        self.at.epoch = Epoch(self.at.epoch.number + 1 if self.at.epoch else 1, run_id)
+        return self.at.epoch
+
+    async def verdicts(self, rids: Sequence[str]) -> Mapping[str, Verdict]:
+        return {rid: self.rows[rid] for rid in rids if rid in self.rows}
+
+    async def account(self, rids: Sequence[str], before: int | None) -> Account:
+        self.asked.append((rids, before))
+        return Account(await self.verdicts(rids), self.sums, self.open_holds)
+
+
+@dataclass
+class House:
+    at: World
+    ledger: Ledger
+    keeper: Keeper
+    told: list[Kept]
+
+    async def take(self, rid: str, spend: int = 100) -> Hold:
+        outcome = await self.at.store.reserve([Reservation(rid, {Measure.SPEND: spend}, [KEY])])
+        assert isinstance(outcome, Admitted)
+        return outcome.holds[0]
+
+    async def sums(self) -> tuple[int, int, int]:
+        (x,) = await self.at.store.standing([KEY])
+        return (x.settled, x.held, x.unknown)
+
+    def told_sum(self, amount: int) -> None:
+        self.ledger.sums = [line(KEY, amount, self.at.store.calendar, from_ms(self.at.now))]
+
+
+@pytest.fixture
+def house(at: World) -> House:
+    ledger, told = Ledger(at), []  # type: ignore[var-annotated]
+    return House(at, ledger, Keeper(GuardedStore(at.store), ledger, told.append), told)
+
+
+async def test_a_watched_hold_lives_and_a_forgotten_one_lapses(house: House) -> None:
+    watched, forgotten = await house.take("a/1"), await house.take("b/1")
+    house.keeper.watch(watched)
+    house.keeper.watch(forgotten)
+    house.keeper.forget("b/1")
+    for _ in range(4):
+        await house.at.advance(LEASE_MS // 3)
+        assert await house.keeper.beat() == []
+        moved = await house.keeper.reap()
+        assert [x.rid for x in moved] in ([], ["b/1"])
+    assert await house.sums() == (0, 100, 0)
+
+
+async def test_drift_applies_ends_that_the_store_missed(house: House) -> None:
+    held, dispatched, gone = [await house.take(f"{n}/1") for n in "abc"]
+    await house.at.store.dispatch(dispatched)
+    house.ledger.rows = {
+        held.rid: Verdict(State.SETTLED, {Measure.SPEND: 10}),
+        dispatched.rid: Verdict(State.SETTLED, {Measure.SPEND: 20}),
+        gone.rid: Verdict(State.RELEASED),
+    }
+    house.told_sum(30)
+    drifts, adopted = await house.keeper.drift()
+    assert (list(drifts), list(adopted)) == ([], [])
+    assert await house.sums() == (30, 0, 0)
+    await house.at.store.settle(dispatched, {Measure.SPEND: 20})
+    assert await house.sums() == (30, 0, 0)
+
+
+async def test_drift_takes_in_attempts_that_the_store_never_saw(house: House) -> None:
+    seen = await house.take("a/1")
+    unseen = Hold("b/1", house.at.now, LEASE_MS, seen.lines)
+    unclear = Hold("c/1", house.at.now, LEASE_MS, seen.lines)
+    house.ledger.open_holds = [
+        OpenHold(seen, State.DISPATCHED),
+        OpenHold(unseen, State.DISPATCHED),
+        OpenHold(unclear, State.UNKNOWN),
+    ]
+    _, adopted = await house.keeper.drift()
+    assert list(adopted) == ["b/1", "c/1"]
+    assert await house.sums() == (0, 200, 100)
+    await house.at.store.settle(unseen, {Measure.SPEND: 5})
+    assert await house.sums() == (5, 100, 100)
+
+
+async def test_drift_raises_what_is_missing_and_a_late_settle_is_not_added_to_it(house: House) -> None:
+    lost = await house.take("a/1")
+    await house.at.store.release(lost)
+    unseen = Hold("b/1", house.at.now, LEASE_MS, lost.lines)
+    await house.at.advance(1000)
+    house.told_sum(70)
+    drifts, _ = await house.keeper.drift()
+    assert [(x.counter, x.line.amount, x.raised) for x in drifts] == [(0, 70, True)]
+    assert house.ledger.asked[-1] == ((), house.at.now)
+    moved = await house.at.store.settle(unseen, {Measure.SPEND: 70})
+    assert not moved.applied
+    assert await house.sums() == (70, 0, 0)
+
+
+async def test_a_cold_store_is_rebuilt_and_a_warm_one_left_alone(house: House) -> None:
+    hold = await house.take("a/1")
+    await house.keeper.warm()
+    assert house.told == []
+    await house.at.lose_everything()
+    house.told_sum(40)
+    house.ledger.open_holds = [OpenHold(hold, State.DISPATCHED)]
+    await asyncio.sleep(0.11)  # the store asks the ledger for the epoch at most ten times a second
+    await house.keeper.warm()
+    assert [kept.step for kept in house.told] == ["rebuild"]
+    assert await house.sums() == (40, 100, 0)
+
+
+async def test_the_background_survives_a_store_that_is_cold(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("COLD_SECONDS", "CATCH_UP_SECONDS", "HEARTBEAT_SECONDS", "REAP_SECONDS", "DRIFT_SECONDS"):
+        monkeypatch.setattr(keeping, name, 0.02)
+    await house.at.lose_everything()
+    with pytest.raises(Rebuilding):
+        await house.at.store.standing([KEY])
+    house.told_sum(40)
+    house.keeper.start()
+    try:
+        for _ in range(200):
+            await asyncio.sleep(0.02)
+            if any(kept.step == "rebuild" for kept in house.told):
+                break
+        assert await house.sums() == (40, 0, 0)
+    finally:
+        await house.keeper.aclose()
