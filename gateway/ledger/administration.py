@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from config.schema import Settings
 from gateway.errors import InvalidRequest, NotFound
+from gateway.ledger.accounts.operations import AccountOperations
 from gateway.ledger.keys import KeyRecord
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import NANO
@@ -39,6 +40,7 @@ class Administration:
             "keys/revoke": self._revoke_key,
             "usage": self._usage,
             "status": self._status,
+            **AccountOperations(ledger.accounts, settings.organization, pepper).table,
         }
 
     async def perform(self, operation: str, body: Mapping[str, object]) -> Json:

@@ -22,6 +22,7 @@ from sqlalchemy import Connection, func, select
 
 from gateway.errors import Unavailable
 from gateway.ledger import epochs, snapshot, unknowns
+from gateway.ledger.accounts.accounts import Accounts
 from gateway.ledger.arrears import Arrears
 from gateway.ledger.counted import Span
 from gateway.ledger.entries import Row, to_row
@@ -57,6 +58,7 @@ class Ledger:
         self.instance_id = instance_id
         """Made once for each database: tells one deployment from another."""
         self.keys = KeyStore(store)
+        self.accounts = Accounts(store)
         self.notes = Notes(store)
         self._upkeep = Upkeep(replay=self.replay, roll_up=self.roll_up)
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, inspect, select, text
 from gateway.ledger.refusals import SchemaTooNew
 from gateway.ledger.tables import meta
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in ``migrations/versions``."""
 
 _ADVISORY_LOCK = 0x696D61676567  # "imageg"; any fixed number that nothing else in the database uses

@@ -24,7 +24,7 @@ MOST_RAW_SPANS = 100
 GRACE_MICROS = 300_000_000
 """A slot is rolled up this long after its end, when most of its calls have ended."""
 
-SLOTS_TOGETHER = 16
+SLOTS_TOGETHER = 48
 """Slots of one transaction: other writers wait for it."""
 
 _ADVISORY_LOCK = 0x696D61676569  # beside those of migrate.py and epochs.py
@@ -106,43 +106,50 @@ def roll_up(connection: Connection, rollup: Rollup, now: int) -> bool:
     marked = select(rollup_marks.c.slot).where(rollup_marks.c.rollup == rollup.name).distinct()
     query = marked.where(rollup_marks.c.slot < ripe).order_by(rollup_marks.c.slot).limit(SLOTS_TOGETHER)
     slots = connection.scalars(query).all()
-    for slot in slots:
-        seen = _marks_of(connection, rollup, slot)
-        _make(connection, rollup, slot)
-        _unmark(connection, rollup, slot, seen)
+    seen = _marks_of(connection, rollup, slots)
+    for first, last in _runs(slots):
+        _make(connection, rollup, first, last)
+    _unmark(connection, rollup, slots, seen)
     for slot in connection.scalars(marked.where(rollup_marks.c.slot >= ripe)).all():
         # One mark says as much as a thousand.
-        _unmark(connection, rollup, slot, _marks_of(connection, rollup, slot)[1:])
+        _unmark(connection, rollup, [slot], _marks_of(connection, rollup, [slot])[1:])
     return len(slots) == SLOTS_TOGETHER
 
 
-def _make(connection: Connection, rollup: Rollup, slot: int) -> None:
+def _runs(slots: Sequence[int]) -> list[tuple[int, int]]:
+    """Ascending slots as [first, last) without gaps."""
+    runs: list[tuple[int, int]] = []
+    for slot in slots:
+        if runs and runs[-1][1] == slot:
+            runs[-1] = (runs[-1][0], slot + 1)
+        else:
+            runs.append((slot, slot + 1))
+    return runs
+
+
+def _make(connection: Connection, rollup: Rollup, first: int, last: int) -> None:
     table, micros = rollup.table, rollup.slot_micros
-    connection.execute(delete(table).where(table.c.slot == slot))
-    sums = _grouped(
-        rollup.rows(slot * micros, (slot + 1) * micros), rollup, slot * micros, micros, rollup.dimensions
-    ).subquery("sums")
-    connection.execute(
-        insert(table).from_select(
-            ["slot", *rollup.dimensions, *rollup.sums],
-            select(literal(slot, BigInt), *_columns(sums, rollup)),
-        )
-    )
+    connection.execute(delete(table).where(table.c.slot >= first, table.c.slot < last))
+    rows = rollup.rows(first * micros, last * micros)
+    sums = _grouped(rows, rollup, 0, micros, rollup.dimensions).subquery("sums")
+    names = ["slot", *rollup.dimensions, *rollup.sums]
+    connection.execute(insert(table).from_select(names, select(sums.c.position, *_columns(sums, rollup))))
 
 
-def _marks_of(connection: Connection, rollup: Rollup, slot: int) -> Sequence[str]:
+def _marks_of(connection: Connection, rollup: Rollup, slots: Sequence[int]) -> Sequence[str]:
     query = select(rollup_marks.c.mark_id).where(
-        rollup_marks.c.rollup == rollup.name, rollup_marks.c.slot == slot
+        rollup_marks.c.rollup == rollup.name, rollup_marks.c.slot.in_(slots)
     )
-    return connection.scalars(query).all()
+    return connection.scalars(query.distinct()).all()
 
 
-def _unmark(connection: Connection, rollup: Rollup, slot: int, seen: Sequence[str]) -> None:
+def _unmark(connection: Connection, rollup: Rollup, slots: Sequence[int], seen: Sequence[str]) -> None:
+    # A mark that was seen in one slot was seen in all: its transaction had committed.
     for part in chunks(seen):
         connection.execute(
             delete(rollup_marks).where(
                 rollup_marks.c.rollup == rollup.name,
-                rollup_marks.c.slot == slot,
+                rollup_marks.c.slot.in_(slots),
                 rollup_marks.c.mark_id.in_(part),
             )
         )

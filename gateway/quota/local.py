@@ -61,6 +61,9 @@ from gateway.quota.windows import BUCKETS, Calendar, from_ms
 
 PRUNE_MS = 60_000
 
+SLACK_MS = 60_000
+"""How long a lapsed lease of concurrency is kept without counting: the clock may be set back."""
+
 
 def wall_clock() -> int:
     """Milliseconds since 1970."""
@@ -306,7 +309,8 @@ class LocalQuotaStore:
 
     def _end_unseen(self, end: End, now: int) -> Moved:
         rid = end.hold.rid
-        if end.hold.admitted < max(self._horizon, now - KEEP_MS):
+        older = 0 < end.hold.epoch < self._number
+        if older or end.hold.admitted < max(self._horizon, now - KEEP_MS):
             return Moved(rid, None, None, applied=False)
         self._records[rid] = _Record(end.state, end.hold, now)
         for line in end.hold.lines:
@@ -377,9 +381,9 @@ class LocalQuotaStore:
                 return Tally(decayed(debt, since, now, line.param))
             case Kind.CONCURRENT:
                 running = self._running.get(line.key, {})
-                for rid in [rid for rid, lease in running.items() if lease <= now]:
+                for rid in [rid for rid, lease in running.items() if lease <= now - SLACK_MS]:
                     del running[rid]
-                return Tally(held=len(running))
+                return Tally(held=sum(lease > now for lease in running.values()))
             case Kind.ROLLING:
                 return self._rolling_tally(gate)
 

@@ -7,8 +7,8 @@ Order of writes for one attempt, with the ledger as the record::
 A crash anywhere leaves nothing, or a row that is found. Every operation may be repeated, and may arrive late.
 
 An end (settle, release, unknown) of an id that the store has never seen is applied if the attempt was
-admitted after the counters were last built from the ledger; otherwise the ledger's sums already hold it, and
-it changes nothing (``Moved.applied`` False).
+admitted after the counters were last built from the ledger (by its epoch; by the clock where it has none);
+otherwise the ledger's sums already hold it, and it changes nothing (``Moved.applied`` False).
 """
 
 from __future__ import annotations

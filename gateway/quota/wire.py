@@ -64,6 +64,7 @@ def _ended(end: End, keys: Keys) -> Call:
         hold.text,
         keys.counters(hold.lines),
         _actual(hold.lines, end.actual),
+        hold.epoch,
     ]
 
 

@@ -98,3 +98,18 @@ def test_images_are_pure_functions() -> None:
 def test_the_entry_points_exist(package: str) -> None:
     names = {name for name, _ in modules("gateway")}
     assert package in names
+
+
+def test_a_provider_is_called_in_one_place_and_under_a_hold() -> None:
+    """No route can spend without leave to send: ``dispatch`` alone calls a provider, and it takes one."""
+    callers = set()
+    for name, tree in modules("gateway"):
+        for node in ast.walk(tree):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            if node.func.attr == "send" and "provider" in ast.unparse(node.func.value).lower():
+                callers.add(name)
+    assert callers == {"gateway.engine.dispatch"}
+    (tree,) = (tree for name, tree in modules("gateway") if name == "gateway.engine.dispatch")
+    (call,) = (node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef))
+    assert "DispatchedHold" in {ast.unparse(arg.annotation) for arg in call.args.args if arg.annotation}

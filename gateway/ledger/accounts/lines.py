@@ -13,10 +13,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Row, func, type_coerce
+from sqlalchemy import Connection, Row, func, select, type_coerce
 
 from gateway.ledger.records import AttemptState
-from gateway.ledger.tables import BigInt, attempts, from_micros, requests, to_micros
+from gateway.ledger.rollups import chunks
+from gateway.ledger.tables import BigInt, api_keys, attempts, from_micros, requests, to_micros
 
 FORMAT = 1
 """Of closed months' lines. A change of what is written for the same lines needs another number, and the old
@@ -79,7 +80,7 @@ TOKENS = tuple(name for name in Line._fields if name.endswith("_tokens"))
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What ids were called when the lines were made."""
+    """What ids are called; ``keys`` are those that the config file declares."""
 
     projects: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -150,9 +151,17 @@ class Maker:
     """From rows to lines."""
 
     def __init__(self, names: Names, zone: ZoneInfo) -> None:
-        self._names = names
+        self._projects = names.projects
+        self._keys = dict(names.keys)
         self._zone = zone
         self._days: dict[int, str] = {}
+
+    def learn(self, connection: Connection, key_ids: Iterable[str | None]) -> None:
+        """Look up the names of keys before lines are made of them."""
+        unheard = sorted({key_id for key_id in key_ids if key_id and key_id not in self._keys})
+        for part in chunks(unheard):
+            query = select(api_keys.c.key_id, api_keys.c.name).where(api_keys.c.key_id.in_(part))
+            self._keys.update({row.key_id: row.name for row in connection.execute(query)})
 
     def usage(self, row: Row[Any]) -> Line:
         known = _cost(row)
@@ -164,9 +173,9 @@ class Maker:
             row.received_at,
             row.received_at,
             row.project_id,
-            self._names.projects.get(row.project_id, ""),
+            self._projects.get(row.project_id, ""),
             row.key_id,
-            self._names.keys.get(row.key_id, ""),
+            self._keys.get(row.key_id, ""),
             row.external_key_id or "",
             _object(row.labels),
             _object(row.tags),
@@ -220,15 +229,26 @@ class Maker:
     def credit(self, row: Row[Any]) -> Line:
         """``row`` is one of ``credits``, its moments in microseconds."""
         void = f", takes back {row.voids}" if row.voids else ""
-        return Line(
-            *(CREDIT, row.credit_id, "", self.day(row.entered_at), row.entered_at, row.entered_at),
-            *(row.project_id or "", self._names.projects.get(row.project_id or "", "")),
-            *(row.key_id or "", self._names.keys.get(row.key_id or "", "")),
-            *("", {}, {}, row.model or "", "", "", "", "", "", ""),
-            *([None] * (1 + len(TOKENS))),
-            *(-row.amount, 0, "", ""),
-            f"{row.reason} ({row.scope}, by {row.entered_by}{void})",
-        )
+        fields: dict[str, Any] = dict.fromkeys(Line._fields, "")
+        fields |= dict.fromkeys(("images", *TOKENS))
+        fields |= {
+            "kind": CREDIT,
+            "line_id": row.credit_id,
+            "day": self.day(row.entered_at),
+            "received_at": row.entered_at,
+            "made_at": row.entered_at,
+            "project_id": row.project_id or "",
+            "project": self._projects.get(row.project_id or "", ""),
+            "key_id": row.key_id or "",
+            "key": self._keys.get(row.key_id or "", ""),
+            "labels": {},
+            "tags": {},
+            "model": row.model or "",
+            "cost": -row.amount,
+            "unknown": 0,
+            "note": f"{row.reason} ({row.scope}, by {row.entered_by}{void})",
+        }
+        return Line(**fields)
 
     def day(self, micros: int) -> str:
         slot = micros // _QUARTER

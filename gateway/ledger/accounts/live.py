@@ -57,6 +57,7 @@ def page(connection: Connection, span: Span, after: Position | None, make: Maker
     if not rows:
         return Page((), None)
     last = rows[-1]
+    make.learn(connection, (row.key_id for row in rows))
     lines = [make.usage(row) for row in rows if row.attempt_id is not None]
     return Page(lines, Position(from_micros(last.received_at), last.request_id))
 

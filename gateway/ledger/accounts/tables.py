@@ -72,7 +72,6 @@ booked = Table(
     "booked",
     metadata,
     Column("attempt_id", Text, primary_key=True),
-    Column("kind", Text, primary_key=True),
     Column("month", Text, nullable=False),
     sqlite_strict=True,
 )

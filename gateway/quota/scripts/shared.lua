@@ -5,6 +5,7 @@
 local call = cjson.decode(ARGV[2])
 local KEEP = 3600000
 local END_USER = 32 * 86400000
+local SLACK = 60000
 local BUCKETS = 60
 local RATE_UNIT = 60000
 local SETTLING = {held = 'h', dispatched = 'h', unknown = 'u', settled = 's'}
@@ -162,8 +163,9 @@ local function finish(end_, by_ledger, now)
   local kept = redis.call('HMGET', record, 'st', 'bl')
   local before = kept[1]
   if not before then
-    local horizon = tonumber(redis.call('HGET', KEYS[1], 'hz'))
-    if admitted < math.max(horizon, now - KEEP) then
+    local horizon, epoch = tonumber(redis.call('HGET', KEYS[1], 'hz')), end_[9]
+    local older = epoch > 0 and epoch < tonumber(ARGV[1])
+    if older or admitted < math.max(horizon, now - KEEP) then
       return {'stale', '', ''}
     end
     for _, line in ipairs(list) do
@@ -237,8 +239,8 @@ local function tally(gate, need, now)
   elseif gate.kind == 'g' then
     return {debt_of(gate.key, gate.param, now), 0, 0, -1}
   elseif gate.kind == 'c' then
-    redis.call('ZREMRANGEBYSCORE', gate.key, '-inf', digits(now))
-    return {0, redis.call('ZCARD', gate.key), 0, -1}
+    redis.call('ZREMRANGEBYSCORE', gate.key, '-inf', digits(now - SLACK))
+    return {0, redis.call('ZCOUNT', gate.key, '(' .. digits(now), '+inf'), 0, -1}
   end
   return rolling(gate, need)
 end

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -103,8 +104,6 @@ class History:
                 await rolled_up(self.ledger)
 
     def _attempt(self, name: str, ordinal: int, received: datetime) -> NewAttempt:
-        from dataclasses import replace
-
         amount = self.dice.choice([None, self.dice.randrange(10**9)])
         return replace(
             attempt(name, ordinal),
@@ -152,10 +151,10 @@ async def everything(ledger: Ledger) -> tuple[list[UsageReport], list[list[Count
     return reports, sums
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 async def test_rollups_equal_the_sums_of_the_rows_in_any_history(ledger: Ledger, seed: int) -> None:
     history = History(ledger, seed)
-    for _ in range(25):
+    for _ in range(12):
         await history.step()
     as_it_is = await everything(ledger)
     await without_rollups(ledger)
@@ -164,7 +163,7 @@ async def test_rollups_equal_the_sums_of_the_rows_in_any_history(ledger: Ledger,
     await rolled_up(ledger)
     assert await marks(ledger) == 0
     assert await everything(ledger) == raw
-    assert raw[0][0].total.requests > 50
+    assert raw[0][0].total.requests > 15
     assert any(raw[1])
 
 

@@ -154,19 +154,19 @@ class TestGenerations:
         assert pictures(await answer(generation(prompt, size="128x96")))
 
     async def test_the_event_loop_stays_free_while_it_draws(self) -> None:
-        longest = 0.0
+        """Other tasks get their turns meanwhile; drawn on the loop there would be a handful."""
+        turns = 0
 
         async def watch() -> None:
-            nonlocal longest
+            nonlocal turns
             while True:
-                before = time.perf_counter()
                 await asyncio.sleep(0.001)
-                longest = max(longest, time.perf_counter() - before)
+                turns += 1
 
         watching = asyncio.create_task(watch())
         await answer(generation(size="2048x2048", quality="high", n=2))
         watching.cancel()
-        assert longest < 0.2
+        assert turns > 20
 
 
 class TestEdits:

@@ -270,3 +270,18 @@ async def test_one_closed_dollar_limit_closes_a_call_that_has_an_allowance_elsew
     inner.failure = StoreAway("test")
     with pytest.raises(StoreAway):
         await store.reserve([Reservation("b/1", {Measure.SPEND: 1}, DOLLARS)])
+
+
+async def test_what_is_spent_carries_the_epoch_it_is_inside_of(allowed: Replica) -> None:
+    """The ledger's fence: a slice is worth nothing in another epoch, an open limit nothing at all."""
+    await allowed.take("warm/1", *DOLLARS, spend=0)
+    allowed.away()
+    assert (await allowed.take("a/1", *DOLLARS, spend=1)).epoch == 1
+    assert (await allowed.take("b/1", RATE, images=1)).epoch == 0
+
+
+async def test_a_rolling_budget_has_no_slice(allowed: Replica) -> None:
+    rolling = Limit(KEY.scope, Measure.SPEND, 20 * DOLLAR, "day", rolling=True)
+    await allowed.take("warm/1", rolling, spend=0)
+    await asyncio.sleep(0)
+    assert (await allowed.inner.open_ids()).rids == ("warm/1",)

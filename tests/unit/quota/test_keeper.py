@@ -160,3 +160,58 @@ async def test_the_background_survives_a_store_that_is_cold(
         assert await house.sums() == (40, 0, 0)
     finally:
         await house.keeper.aclose()
+
+
+async def test_a_rebuild_freezes_before_it_asks_the_ledger(house: House) -> None:
+    await house.take("a/1")
+    frozen = []
+    account = house.ledger.account
+
+    async def watched(rids: Sequence[str], before: int | None) -> Account:
+        with pytest.raises(Rebuilding):
+            await house.take("late/1")
+        frozen.append(before)
+        return await account(rids, before)
+
+    house.ledger.account = watched  # type: ignore[method-assign]
+    assert await house.keeper.rebuild() == house.at.epoch
+    assert frozen == [None]
+    assert await house.sums() == (0, 0, 0)
+
+
+async def test_a_replica_leaves_a_rebuild_to_the_one_that_is_at_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def taken() -> bool:
+        return False
+
+    monkeypatch.setattr(house.at.store, "claim", taken)
+    assert await house.keeper.rebuild() is None
+    await house.take("a/1")
+
+
+async def test_all_batches_are_reaped(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(450):
+        await house.take(f"{n}/1", 1)
+    await house.at.advance(LEASE_MS)
+    assert len(await house.keeper.reap()) == 450
+
+
+async def test_the_background_tells_of_what_it_did_and_of_what_failed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("COLD_SECONDS", "CATCH_UP_SECONDS", "HEARTBEAT_SECONDS", "REAP_SECONDS"):
+        monkeypatch.setattr(keeping, name, 1000)
+    monkeypatch.setattr(keeping, "DRIFT_SECONDS", 0.01)
+    await house.at.advance(1000)
+    house.told_sum(70)
+    house.keeper.start()
+    await asyncio.sleep(0.3)
+    house.ledger.begin_epoch = None  # type: ignore[assignment]
+    await house.at.lose_everything()
+    await asyncio.sleep(0.3)
+    await house.keeper.aclose()
+    raised = [kept for kept in house.told if any(drift.raised for drift in kept.drifts)]
+    assert len(raised) == 1
+    failed = [kept for kept in house.told if kept.failure is not None]
+    assert {(kept.step, type(kept.failure)) for kept in failed} == {("drift", Rebuilding)}

@@ -400,6 +400,17 @@ async def test_an_unseen_end_that_the_ledgers_sums_hold_already_changes_nothing(
     assert await sums(at, KEY) == [(120, 0, 0)]
 
 
+async def test_a_clock_set_back_before_a_rebuild_does_not_count_an_old_settle_again(at: World) -> None:
+    hold = await take(at, "r/1", KEY, spend=300)
+    await at.store.dispatch(hold)
+    await at.store.settle(hold, {Measure.SPEND: 120})
+    await at.lose_everything()
+    await at.advance(-60_000)
+    await at.rebuild([line(KEY, 120, at.store.calendar, from_ms(at.now))])
+    assert not (await at.store.settle(hold, {Measure.SPEND: 120})).applied
+    assert await sums(at, KEY) == [(120, 0, 0)]
+
+
 async def test_a_settle_repeated_after_the_store_has_forgotten_the_attempt_changes_nothing(at: World) -> None:
     hold = await take(at, "r/1", KEY, spend=300)
     await at.store.dispatch(hold)
@@ -514,6 +525,17 @@ async def test_two_thresholds_over_one_counter_take_once_and_the_lower_binds(at:
     await take(at, "a/1", KEY, lower, spend=300)
     assert await sums(at, KEY, lower) == [(0, 300, 0)] * 2
     assert [x.limit for x in (await refused(at, "b/1", KEY, lower, spend=200)).bindings] == [lower]
+
+
+async def test_of_two_rates_over_one_counter_the_lower_binds(at: World) -> None:
+    lower = Limit(IMAGES.scope, Measure.IMAGES, 4, "minute")
+    for n, both in enumerate(((IMAGES, lower), (lower, IMAGES))):
+        scope = Scope.project(f"other{n}")
+        pair = [Limit(scope, Measure.IMAGES, x.amount, "minute") for x in both]
+        await take(at, f"{n}/1", *pair, images=4)
+        await at.advance(15_000)
+        await take(at, f"{n}/2", *pair, images=1)
+        assert isinstance(await at.store.reserve([wish(f"{n}/3", *pair, images=1)]), Refused)
 
 
 async def test_a_free_call_passes_a_spent_limit(at: World) -> None:

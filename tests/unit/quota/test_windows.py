@@ -57,6 +57,7 @@ def test_an_hour_is_cut_where_the_clock_moves_by_half_an_hour() -> None:
     change = utc("2026-04-04T15:00")
     before = calendar.window("hour", change - timedelta(seconds=1))
     after = calendar.window("hour", change)
+    assert calendar.window("hour", change + timedelta(minutes=10)) == after
     following = calendar.window("hour", change + timedelta(minutes=30))
     assert before.end == after.start == change
     assert after.end == following.start == change + timedelta(minutes=30)
@@ -124,6 +125,15 @@ def test_a_rolling_bucket_is_a_sixtieth_of_its_window() -> None:
     bucket = rolling_bucket("hour", utc("2026-11-20T12:34:56"))
     assert (bucket.start, bucket.end) == (utc("2026-11-20T12:34"), utc("2026-11-20T12:35"))
     assert bucket.id == str(to_ms(bucket.start) // 60_000)
+
+
+@pytest.mark.parametrize(
+    ("per", "days"), [("day", 1), ("week", 7), ("month", 30), ("quarter", 90), ("year", 365)]
+)
+def test_rolling_windows_have_whole_days(per: Period, days: int) -> None:
+    bucket = rolling_bucket(per, utc("2026-11-20T12:34:56"))
+    assert bucket.end is not None
+    assert (bucket.end - bucket.start) * 60 == timedelta(days=days)
 
 
 def test_a_naive_moment_is_refused() -> None:

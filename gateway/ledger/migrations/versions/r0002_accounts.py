@@ -75,7 +75,6 @@ def upgrade() -> None:
     op.create_table(
         "booked",
         sa.Column("attempt_id", sa.Text, primary_key=True),
-        sa.Column("kind", sa.Text, primary_key=True),
         sa.Column("month", sa.Text, nullable=False),
         sqlite_strict=True,
     )
