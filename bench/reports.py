@@ -20,7 +20,7 @@ from gateway.ledger.ledger import Ledger
 from gateway.ledger.reports import ROLLUP, Dimension, UsageReport
 from gateway.ledger.tables import rollup_marks
 
-MARK_SECONDS = 1.0
+MARK_SECONDS = 2.0
 REPORTS: Sequence[tuple[str, Sequence[Dimension], int]] = (
     ("30 days by day, key and model", list(Dimension), 30),
     ("30 days by day", [Dimension.DAY], 30),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import rich_click as click
 
 from gateway.cli.check import check
+from gateway.cli.drill import drill
 from gateway.cli.keys import keys
 from gateway.cli.serve import serve
 from gateway.cli.usage import usage
@@ -17,7 +18,7 @@ def cli() -> None:
     """An OpenAI-compatible gateway for images: keys, quotas, failover and exact costs."""
 
 
-for command in (serve, check, keys, usage):
+for command in (serve, check, keys, usage, drill):
     cli.add_command(command)
 
 

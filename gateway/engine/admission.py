@@ -131,7 +131,7 @@ def _not_sent(attempt: NewAttempt) -> AttemptEnd:
 
 def _amounts(job: Job, priced: PriceRange | Unpriced, limits: Sequence[DeclaredLimit]) -> dict[Measure, int]:
     """What the attempt takes. Requests and images count once per client request, so with its first attempt
-    only; what costs nothing takes no dollars, so that a limit that is used up does not stop the sandbox."""
+    only. What costs nothing takes 0 dollars, which a limit that is used up still admits."""
     enforced = {limit.measure for limit in limits if not limit.shadow}
     if isinstance(priced, Unpriced):
         if Measure.SPEND in enforced:
@@ -141,9 +141,7 @@ def _amounts(job: Job, priced: PriceRange | Unpriced, limits: Sequence[DeclaredL
         cost, tokens = 0, priced.tokens or 0
     else:
         cost, tokens = priced.high, priced.tokens
-    amounts = {Measure.CONCURRENT: 1, Measure.TOKENS: tokens}
-    if cost:
-        amounts[Measure.SPEND] = cost
+    amounts = {Measure.CONCURRENT: 1, Measure.TOKENS: tokens, Measure.SPEND: cost}
     if job.attempts == 0:
         amounts |= {Measure.REQUESTS: 1, Measure.IMAGES: job.call.n}
     return amounts

@@ -56,7 +56,10 @@ async def open_keeping(
     if quota_url is None:
         inner = LocalQuotaStore(calendar)
     else:
-        inner = RedisQuotaStore.connect(quota_url, record.epoch, calendar=calendar)
+        # Counters are named after the ledger: another one that shares the Redis must never rebuild ours.
+        inner = RedisQuotaStore.connect(
+            quota_url, record.epoch, calendar=calendar, organization=ledger.instance_id
+        )
     # One per process and not per database: two replicas must not take each other's slices for their own.
     store = GuardedStore(inner, away_of, replica=secrets.token_hex(6))
     events = _Events(record)

@@ -87,12 +87,15 @@ def read(
     return found
 
 
+_MARK = rollup_marks.insert()
+
+
 def mark(connection: Connection, slots: Iterable[tuple[Rollup, int]]) -> None:
     """Say that these slots' rows have changed in this transaction."""
     token = secrets.token_hex(8)
     rows = [{"rollup": rollup.name, "slot": slot, "mark_id": token} for rollup, slot in slots]
     if rows:
-        connection.execute(rollup_marks.insert(), sorted(rows, key=lambda row: (row["rollup"], row["slot"])))
+        connection.execute(_MARK, sorted(rows, key=lambda row: (row["rollup"], row["slot"])))
 
 
 def roll_up(connection: Connection, rollup: Rollup, now: int) -> bool:

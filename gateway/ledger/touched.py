@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, select
 
 from gateway.ledger import counted, reports
 from gateway.ledger.rollups import Rollup, chunks, mark
@@ -27,18 +27,21 @@ def by_batch(
     attempts and requests that ended (their ids). What has only begun counts in reports and not yet against
     limits."""
     slots: set[tuple[Rollup, int]] = set(reports.slots(received))
-    slots |= reports.slots(_moments(connection, attempts.c.received_at, attempts.c.attempt_id, begun))
-    slots |= reports.slots(
-        _moments(connection, requests.c.received_at, requests.c.request_id, requests_ended)
-    )
-    both = (attempts.c.received_at, attempts.c.admitted_at)
-    for part in chunks(ended):
-        query = select(*both).where(attempts.c.attempt_id.in_(part)).distinct()
-        for at_reception, at_admission in connection.execute(query):
-            slots |= reports.slots([at_reception]) | counted.slots([at_admission])
+    slots |= reports.slots(row.received_at for row in _found(connection, _OF_ATTEMPTS, begun))
+    slots |= reports.slots(row.received_at for row in _found(connection, _OF_REQUESTS, requests_ended))
+    for row in _found(connection, _OF_ATTEMPTS, ended):
+        slots |= reports.slots([row.received_at]) | counted.slots([row.admitted_at])
     mark(connection, slots)
 
 
-def _moments(connection: Connection, column: Any, key: Any, ids: Sequence[str]) -> Iterable[datetime]:
+# Made once: they run with every commit.
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_OF_REQUESTS = select(requests.c.received_at).where(requests.c.request_id.in_(_IDS)).distinct()
+_OF_ATTEMPTS = (
+    select(attempts.c.received_at, attempts.c.admitted_at).where(attempts.c.attempt_id.in_(_IDS)).distinct()
+)
+
+
+def _found(connection: Connection, query: Select[Any], ids: Sequence[str]) -> Iterable[Row[Any]]:
     for part in chunks(ids):
-        yield from connection.scalars(select(column).where(key.in_(part)).distinct())
+        yield from connection.execute(query, {"ids": part})

@@ -362,11 +362,13 @@ class LocalQuotaStore:
             unused = line.amount - amount
         else:
             return
+        if unused == 0 or (unused > 0 and line.counter.endswith("|shadow")):
+            return
         debt, since = self._rates.get(line.key, (0, now))
         debt = decayed(debt, since, now, line.param)
-        if unused > 0 and not line.counter.endswith("|shadow"):
+        if unused > 0:
             debt = max(debt - refund(unused, admitted, now, line.param), 0)
-        elif unused < 0:
+        else:
             debt -= unused * RATE_UNIT
         self._rates[line.key] = (debt, now)
 

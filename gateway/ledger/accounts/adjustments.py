@@ -10,10 +10,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, not_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, select
 
 from gateway.ledger.accounts.chunks import unpack
 from gateway.ledger.accounts.lines import COLUMNS, Line, Maker
@@ -32,8 +32,8 @@ def adjustments(connection: Connection, span: Span, make: Maker, *, first_open: 
     """Those of ``span`` that are not booked. ``first_open``: the months before it are closed, so it also
     takes what ended before it began."""
     of_carried = (carried.c.month.label("carried_month"), carried.c.unknown.label("carried_unknown"))
-    query = (
-        select(*COLUMNS, *of_carried)
+    query: Select[Any] = (
+        select(*[*COLUMNS, *of_carried])
         .select_from(
             _ROWS.join(carried, carried.c.attempt_id == attempts.c.attempt_id).outerjoin(
                 booked, booked.c.attempt_id == carried.c.attempt_id
@@ -44,7 +44,7 @@ def adjustments(connection: Connection, span: Span, make: Maker, *, first_open: 
     )
     if not first_open:
         query = query.where(attempts.c.ended_at >= span.start)
-    rows: Sequence[Row[Any]] = connection.execute(query).all()
+    rows = connection.execute(query).all()
     make.learn(connection, (row.key_id for row in rows))
     return [make.adjustment(row, span.start) for row in rows]
 

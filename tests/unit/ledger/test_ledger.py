@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -18,8 +19,9 @@ from structlog.testing import CapturingLogger
 from gateway.ledger import ledger as ledger_module
 from gateway.ledger.entries import NoSuchRow
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.records import AttemptState, Charge
+from gateway.ledger.records import AttemptState, Charge, NanoDollars
 from gateway.ledger.refusals import InUse, LedgerRefused
+from gateway.quota.terms import Scope
 from tests.servers import ROOT
 from tests.unit.ledger.entries import (
     NOON,
@@ -58,6 +60,35 @@ async def test_a_request_and_its_attempt_are_stored_as_given(ledger: Ledger) -> 
     )
     assert (settled.flags, settled.price_version) == ("usage_missing,estimated", "v2")
     assert (await stored_requests(ledger))["r"].cost == 210_775_000
+
+
+async def test_facts_at_admission_are_columns_for_reports(ledger: Ledger) -> None:
+    labels = '{"cost_center":"4711","text":"' + "x" * 5000 + '"}'
+    facts = {"tags": '{"team":"a"}', "labels": labels, "external_key_id": "ext-9", "end_user": "anna"}
+    hold = '["r/1",1,45000,0,[]]' + " " * 3000
+    admitted = NOON - timedelta(seconds=1)
+    first = replace(
+        attempt("r"),
+        hold=hold,
+        admitted_at=admitted,
+        hold_amount=NanoDollars(9),
+        hold_tokens=8,
+        expected=NanoDollars(7),
+    )
+    await ledger.record(request("r", n=3, **facts), first, attempt("r", 2))
+    charge = Charge(NanoDollars(5), (), "v", catalogue=NanoDollars(5), reported=NanoDollars(6))
+    await ledger.record(end("r/1", charge=charge))
+    row = (await stored_requests(ledger))["r"]
+    assert (row.tags, row.labels, row.external_key_id) == (facts["tags"], labels, "ext-9")
+    held, later = (await stored_attempts(ledger))["r/1"], (await stored_attempts(ledger))["r/2"]
+    assert (held.hold, held.admitted_at, held.epoch) == (hold, admitted, 0)
+    assert (held.hold_amount, held.hold_tokens, held.expected) == (9, 8, 7)
+    assert (held.cost, held.cost_catalogue, held.cost_reported) == (5, 5, 6)
+    assert (held.model, held.end_user_digest) == ("gpt-image-2", row.end_user_digest)
+    assert row.end_user_digest in Scope.end_user("p", "k", "anna").text
+    # A request and its images count once, with the first attempt.
+    assert [(x.counted_requests, x.counted_images) for x in (held, later)] == [(1, 3), (0, 0)]
+    assert (later.hold, later.admitted_at) == (None, NOON)
 
 
 async def test_what_was_recorded_survives_the_process(database: str, tmp_path: Path) -> None:

@@ -1,0 +1,235 @@
+"""Real replicas under load while everything that can die does, and then the reckoning (accounts.py).
+
+``shared`` is two or more replicas on a Redis (appendonly, everysec) and a PostgreSQL; otherwise one replica
+counts by itself and has a SQLite file. Replicas are killed with SIGKILL or stopped past their lease at random
+moments; Redis is killed and comes back with its log, or empty.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+from tests import servers
+from tests.simulators.process import UpstreamProcess
+from tests.soak import accounts, town
+from tests.soak.accounts import Findings
+from tests.soak.load import Load, standing
+from tests.soak.replicas import Nursery, Replica
+from tests.soak.stores import Redis
+
+GRACE_SECONDS = 60.0
+"""Holds must be gone within the lease and this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    requests: int
+    kills: int
+    redis_kills: int = 0
+    stalls: int = 0
+    replicas: int = 1
+    shared: bool = False
+    lease: float = 45.0
+    twice: float = 0.2
+    workers: int = 24
+    per_second: float = 20.0
+    slow: float = 1.0
+    """What an upstream answer's 0.2 to 1 s are multiplied with."""
+    most_seconds: float = 600.0
+    seed: int = 1
+
+
+@dataclass(slots=True)
+class Report:
+    plan: Plan
+    findings: Findings
+    outcomes: Counter[str]
+    requests: int
+    kills: int
+    stalls: int
+    redis_kills: int
+    over: int
+    looks: int
+    decay: float | None
+    """Seconds from the last request to the moment when nothing was held any more; None: it never came."""
+    seconds: float
+
+    @property
+    def clean(self) -> bool:
+        return self.findings.clean and not self.over and self.decay is not None
+
+    def __str__(self) -> str:
+        found = self.findings
+        dollars = {name: getattr(found, name) / accounts.NANO for name in ("billed", "settled", "unknown")}
+        lines = [
+            f"{self.requests} requests in {self.seconds:.0f} s: {dict(self.outcomes.most_common())}",
+            f"{self.kills} replicas killed, {self.stalls} stopped past their lease, {self.redis_kills} Redis killed",
+            f"{found.calls} upstream calls, {found.attempts} attempts in the ledger: {dict(found.states)}",
+            "dollars: " + ", ".join(f"{name} {amount:.4f}" for name, amount in dollars.items()),
+            f"overspent: ${found.overspent / accounts.NANO} (and {self.over} of {self.looks} looks above a limit)",
+            f"lost: {len(found.lost)}, doubled: {len(found.doubled)}, wrong cost: {len(found.wrong)}",
+            f"still running: {found.running}; held money gone after: "
+            + ("never" if self.decay is None else f"{self.decay:.0f} s"),
+            f"counters that differ from the ledger: {len(found.unequal)}",
+        ]
+        for problems in (found.lost, found.doubled, found.wrong, found.unequal):
+            lines += [f"  {problem}" for problem in problems[:10]]
+        return "\n".join(lines)
+
+
+class Soak:
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._dice = random.Random(plan.seed)
+        self._kills = self._stalls = self._redis_kills = 0
+
+    async def run(self) -> Report:
+        """Raises :class:`tests.servers.NotObtainable`."""
+        plan = self._plan
+        with ExitStack() as stack:
+            upstream = stack.enter_context(UpstreamProcess(keep=plan.requests * 3))
+            redis = stack.enter_context(Redis(self._folder / "redis")) if plan.shared else None
+            database = stack.enter_context(servers.postgres()) if plan.shared else None
+            text = town.config(
+                upstream.base_url, database, redis.url if redis else "local", plan.requests, plan.per_second
+            )
+            config = self._folder / "gateway.yaml"
+            config.write_text(text)
+            env = {"UPSTREAM_KEY": upstream.key}
+            nursery = stack.enter_context(Nursery(config, env, plan.twice, plan.lease))
+            replicas = [Replica(self._folder / f"replica{n}") for n in range(plan.replicas)]
+            try:
+                for replica in replicas:
+                    await nursery.start(replica)
+                return await self._under_load(nursery, replicas, redis, upstream, database)
+            finally:
+                for replica in replicas:
+                    if replica.pid:
+                        replica.signal(signal.SIGKILL)
+
+    async def _under_load(
+        self,
+        nursery: Nursery,
+        replicas: list[Replica],
+        redis: Redis | None,
+        upstream: UpstreamProcess,
+        database: str | None,
+    ) -> Report:
+        plan, begun = self._plan, time.monotonic()
+        load = Load(replicas, self._dice, plan.slow, plan.per_second)
+        running = asyncio.create_task(load.run(plan.workers))
+        trouble = [asyncio.create_task(self._trouble_replicas(nursery, load))]
+        if redis is not None:
+            trouble.append(asyncio.create_task(self._trouble_redis(redis, load)))
+        while time.monotonic() - begun < plan.most_seconds and (
+            load.sent < plan.requests or not all(task.done() for task in trouble)
+        ):
+            if running.done() or any(task.done() and task.exception() for task in trouble):
+                break
+            await asyncio.sleep(0.1)
+        load.ended = True
+        # A crash of Redis or a start of a replica that has begun is seen to its end.
+        self._over = True
+        await asyncio.gather(running, *trouble)
+        ended = time.monotonic()
+        url = database or f"sqlite+aiosqlite:///{replicas[0].data / 'imagegate.db'}"
+        decay = await self._decay(replicas, url)
+        attempts, calls = await accounts.rows(url), await asyncio.to_thread(upstream.calls)
+        findings = accounts.compare(calls, attempts)
+        organization = town.organization(plan.requests, plan.per_second)
+        findings.overspent = accounts.overspent(organization, attempts, calls)
+        findings.unequal = await self._unequal(replicas, url)
+        return Report(
+            plan, findings, load.outcomes, load.sent, self._kills, self._stalls, self._redis_kills,
+            load.over, load.looks, None if decay is None else decay - ended, ended - begun,
+        )  # fmt: skip
+
+    _over = False
+
+    async def _trouble_replicas(self, nursery: Nursery, load: Load) -> None:
+        """As far into the kills as the load is into its requests."""
+        plan = self._plan
+        while self._kills < plan.kills and not self._over:
+            due = plan.kills * load.sent / plan.requests
+            up = [replica for replica in load.replicas if replica.ready]
+            if self._kills >= due or not up:
+                await asyncio.sleep(0.05)
+                continue
+            replica = self._dice.choice(up)
+            if self._stalls < plan.stalls * load.sent / plan.requests and len(up) > 1:
+                self._stalls += 1
+                asyncio.get_running_loop().create_task(self._stall(replica))
+                continue
+            replica.ready = False
+            replica.signal(signal.SIGKILL)
+            self._kills += 1
+            await asyncio.sleep(self._dice.uniform(0.01, 0.1))
+            await nursery.start(replica)
+
+    async def _stall(self, replica: Replica) -> None:
+        replica.ready = False
+        replica.signal(signal.SIGSTOP)
+        await asyncio.sleep(self._plan.lease * 1.3)
+        replica.signal(signal.SIGCONT)
+        replica.ready = True
+
+    async def _trouble_redis(self, redis: Redis, load: Load) -> None:
+        plan = self._plan
+        while self._redis_kills < plan.redis_kills and not self._over:
+            if self._redis_kills + 0.5 >= plan.redis_kills * load.sent / plan.requests:
+                await asyncio.sleep(0.05)
+                continue
+            self._redis_kills += 1
+            await redis.crash(self._dice.uniform(0.1, 2.0), wipe=self._redis_kills % 3 == 0)
+
+    async def _decay(self, replicas: list[Replica], database: str) -> float | None:
+        """When nothing was held or running any more, by the counters and by the ledger."""
+        until = time.monotonic() + self._plan.lease * 1.3 + self._plan.lease + GRACE_SECONDS
+        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+            while time.monotonic() < until:
+                held = 0.0
+                for caller in town.callers():
+                    for user in caller.users:
+                        found = await standing(client, self._url(replicas), caller, user)
+                        held += sum(float(limit["held"]) for limit in found) if found else 1
+                    if held:
+                        break
+                if not held and not any(row["state"] == "dispatched" for row in await accounts.rows(database)):
+                    return time.monotonic()
+                await asyncio.sleep(0.5)
+        return None
+
+    async def _unequal(self, replicas: list[Replica], database: str) -> list[str]:
+        """Every counter of every scope against the rows, twice where they differ: a window may have ended
+        between the two looks."""
+        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+            for _ in range(3):
+                attempts, unequal = await accounts.rows(database), []
+                for caller in town.callers():
+                    for user in caller.users:
+                        found = await standing(client, self._url(replicas), caller, user)
+                        if not found:
+                            unequal.append(f"{caller.key_id} {user}: no answer")
+                        for limit in found:
+                            now = datetime.now(UTC)
+                            wanted = accounts.expected(limit, caller.key_id, user, attempts, now)
+                            told = (limit["used"], limit["unknown"])
+                            if tuple(map(str, told)) != tuple(f"{x.normalize():f}" for x in wanted):
+                                unequal.append(f"{caller.key_id} {user}: {limit} and not {wanted}")
+                if not unequal:
+                    return []
+            return unequal
+
+    def _url(self, replicas: list[Replica]) -> str:
+        return self._dice.choice([replica.url for replica in replicas if replica.ready])
