@@ -65,7 +65,7 @@ def export(
     with open_control(config, data) as control, _sink(output) as sink:
         head = control.perform("accounts/export", {"month": month})
         totals = Totals()
-        _WRITERS[form](sink, head, _summed(lines_of(control, head), totals), groups, totals)
+        WRITERS[form](sink, head, _summed(lines_of(control, head), totals), groups, totals)
     _tell(head, totals)
 
 
@@ -125,7 +125,8 @@ def _json(sink: TextIO, head: dict[str, Any], pieces: Pieces, groups: Groups | N
     sink.write(f'\n], "totals": {json.dumps(_sums(totals))}}}\n')
 
 
-_WRITERS: dict[str, Callable[..., None]] = {"csv": _csv, "focus": _focus, "json": _json}
+WRITERS: dict[str, Callable[..., None]] = {"csv": _csv, "focus": _focus, "json": _json}
+"""By format: ``(sink, head, pieces, groups, totals)``."""
 
 
 def _sums(totals: Totals) -> dict[str, object]:

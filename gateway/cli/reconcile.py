@@ -19,6 +19,7 @@ from gateway.errors import InvalidRequest
 from gateway.ledger.accounts.bills import DEFAULT_COLUMNS, Bill, UnreadableBill, from_costs, from_csv
 from gateway.ledger.accounts.money import exact, nano
 from gateway.ledger.accounts.months import Month
+from gateway.ledger.accounts.operations import billed_until
 
 TOGETHER = 400
 """Rows of the bill in one call to the server, whose bodies are bounded."""
@@ -92,7 +93,13 @@ def reconcile(
                 for (day, model), amount in bill.amounts.items()
                 if day in some
             ]
-            body = {**common, "days": [day.isoformat() for day in some], "theirs": theirs}
+            billed = [day.isoformat() for day in some if day in bill.days]
+            body = {
+                **common,
+                "days": [day.isoformat() for day in some],
+                "billed": billed,
+                "theirs": theirs,
+            }
             found = control.perform("accounts/reconcile", body)
             rows += found["rows"]
             ignored.update(found["ignored"])
@@ -131,15 +138,15 @@ def _share(percent: str) -> str:
 
 
 def _days(month: str) -> list[date]:
-    """The month's days that have begun, in UTC."""
+    """The month's days whose bill can be complete, in UTC."""
     try:
         first = Month.parse(month)
     except InvalidRequest as error:
         raise click.UsageError(error.message) from None
     day, end = date(first.year, first.number, 1), date(first.next.year, first.next.number, 1)
-    end = min(end, datetime.now(UTC).date() + timedelta(days=1))
+    end = min(end, billed_until(datetime.now(UTC)))
     if day >= end:
-        raise click.UsageError(f"{month} has not begun.")
+        raise click.UsageError(f"{month} has no day whose bill can be complete by now.")
     return [day + timedelta(days=number) for number in range((end - day).days)]
 
 

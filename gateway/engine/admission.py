@@ -9,6 +9,7 @@ leave to send. The order of writes is what makes a crash anywhere harmless::
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -113,7 +114,11 @@ class Admissions:
             await self._ledger.record(*([job.new_request()] if job.attempts == 1 else []), attempt)
         except BaseException:
             await self._store.release(hold)
+            # A row whose writing failed, or was not waited for, may have been written all the same.
+            with suppress(Unavailable):
+                await self._ledger.record(_not_sent(attempt))
             raise
+        job.recorded = True
         try:
             leave = await self._store.dispatch(hold)
         except Unavailable:

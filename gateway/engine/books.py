@@ -116,11 +116,10 @@ class Books:
         await self.move(self._move(admission, end))
 
     async def move(self, end: End) -> None:
-        """Tell the store of limits. It catches up by itself with what it cannot be told now."""
-        try:
-            await self._store.end([end])
-        except Unavailable as error:
-            _log.warning("store_not_told", attempt_id=end.hold.rid, state=end.state.value, code=error.code)
+        """Tell the store of limits. What it cannot be told now it is told when it is back."""
+        for moved in await self._store.end([end]):
+            if moved.deferred:
+                _log.warning("settle_deferred", attempt_id=moved.rid, state=end.state.value)
 
     def _move(self, admission: Admission, end: AttemptEnd) -> End:
         self._keeper.forget(admission.hold.rid)

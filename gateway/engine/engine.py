@@ -241,7 +241,7 @@ class Engine:
         if client_gone:
             job.facts.notes["client_gone"] = True
         job.note()
-        if job.attempts:
+        if job.recorded:
             self.running.start(self._record_end(job, status, code, client_gone))
 
     async def _record_end(self, job: Job, status: int, code: str | None, client_gone: bool) -> None:

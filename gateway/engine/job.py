@@ -37,6 +37,8 @@ class Job:
     images: int = 0
     usage: Usage | None = None
     ended: bool = False
+    recorded: bool = False
+    """Whether the request has a row: from its first admission on."""
     rate_lines: Sequence[tuple[str, str]] = ()
     """Rate headers of the last admission."""
 

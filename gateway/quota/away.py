@@ -151,7 +151,15 @@ class GuardedStore:
         return await self._ended(End(hold, State.UNKNOWN))
 
     async def end(self, ends: Sequence[End], *, by_ledger: bool = True) -> Sequence[Moved]:
-        return await self._inner.end(ends, by_ledger=by_ledger)
+        self._open.difference_update(end.hold.rid for end in ends)
+        moved = [self._end_own(end) for end in ends if end.hold.rid in self._own]
+        own = {each.rid for each in moved}
+        told = [end for end in ends if end.hold.rid not in own]
+        try:
+            return [*moved, *await self._inner.end(told, by_ledger=by_ledger)] if told else moved
+        except QuotaUnavailable:
+            self._untold.extend(told)
+            return [*moved, *(Moved(end.hold.rid, None, None, applied=False, deferred=True) for end in told)]
 
     async def heartbeat(self, holds: Sequence[Hold]) -> Sequence[str]:
         return await self._inner.heartbeat([hold for hold in holds if hold.rid not in self._own])
@@ -257,15 +265,7 @@ class GuardedStore:
         return spent
 
     async def _ended(self, end: End) -> Moved:
-        self._open.discard(end.hold.rid)
-        own = self._own.get(end.hold.rid)
-        if own is not None:
-            return self._end_own(end)
-        try:
-            (moved,) = await self._inner.end([end], by_ledger=False)
-        except QuotaUnavailable:
-            self._untold.append(end)
-            return Moved(end.hold.rid, None, None, applied=False, deferred=True)
+        (moved,) = await self.end([end], by_ledger=False)
         return moved
 
     def _end_own(self, end: End) -> Moved:

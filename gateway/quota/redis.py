@@ -236,6 +236,8 @@ class RedisQuotaStore:
             await _all(self._at(epoch, "restore", partial(wire.restore, "build", each)) for each in batch)
         if (await self._at(epoch, "publish", wire.nothing))[0] != b"ok":
             raise Rebuilding
+        with suppress(RedisError, OSError):
+            await self._link.unlink(f"{self._root}building")  # else a second loss soon after waits for its end
         await self._sweep(epoch)
 
     async def _finish(self, end: End, word: str) -> Moved:

@@ -7,7 +7,7 @@ by step, so that a running server answers it beside its own work.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
@@ -202,10 +202,11 @@ class Accounts:
         theirs: Mapping[tuple[date, str], int],
         tolerance: Tolerance,
         names: ModelNames,
+        billed: Collection[date],
     ) -> Sequence[Comparison]:
         """The ledger beside a bill; see reconciliation.py."""
         return await self._store.read(
-            lambda c: reconciliation.compare(c, provider, days, theirs, tolerance, names)
+            lambda c: reconciliation.compare(c, provider, days, theirs, tolerance, names, billed=billed)
         )
 
     async def reconcile(
@@ -215,6 +216,7 @@ class Accounts:
         theirs: Mapping[tuple[date, str], int],
         tolerance: Tolerance,
         names: ModelNames,
+        billed: Collection[date],
         *,
         source: str,
         entered_by: str,
@@ -224,7 +226,9 @@ class Accounts:
         now = datetime.now(UTC)
 
         def work(connection: Connection) -> Sequence[Comparison]:
-            found = reconciliation.compare(connection, provider, days, theirs, tolerance, names, lock=True)
+            found = reconciliation.compare(
+                connection, provider, days, theirs, tolerance, names, billed=billed, lock=True
+            )
             return reconciliation.resolve(connection, signing_key, provider, found, source, entered_by, now)
 
         return await write(self._store, work)

@@ -28,10 +28,11 @@ class UnreadableBill(ValueError):
 @dataclass(frozen=True, slots=True)
 class Bill:
     """Sums by (day, model). ``by_model`` False: the bill names no models, and all stand under
-    ``ALL_MODELS``."""
+    ``ALL_MODELS``. ``days`` are those that it is about, be it to say that nothing was charged."""
 
     amounts: Mapping[tuple[date, str], NanoDollars]
     by_model: bool
+    days: frozenset[date]
 
 
 def from_costs(text: str) -> Bill:
@@ -47,12 +48,14 @@ def from_costs(text: str) -> Bill:
 def of_pages(pages: Sequence[object]) -> Bill:
     """The same of pages that were parsed with numbers as Decimal."""
     lines: list[tuple[date, str | None, Decimal]] = []
+    days: set[date] = set()
     for page in pages:
         if not isinstance(page, dict) or not isinstance(page.get("data"), list):
             raise UnreadableBill("The costs are not a page of OpenAI's: an object with a list 'data'.")
         for bucket in page["data"]:
             try:
                 day = datetime.fromtimestamp(int(bucket["start_time"]), UTC).date()
+                days.add(day)
                 lines += [(day, _model(result), _dollars(result["amount"])) for result in bucket["results"]]
             except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise UnreadableBill(f"A bucket of the costs cannot be read: {error}.") from None
@@ -61,7 +64,7 @@ def of_pages(pages: Sequence[object]) -> Bill:
             "The costs end with has_more: true. Fetch the further pages too (page=NEXT_PAGE), or ask for "
             "limit=31, and give all pages as one JSON list."
         )
-    return _bill(lines)
+    return _bill(lines, days)
 
 
 def from_csv(text: str, columns: Mapping[str, str] = DEFAULT_COLUMNS) -> Bill:
@@ -86,10 +89,10 @@ def from_csv(text: str, columns: Mapping[str, str] = DEFAULT_COLUMNS) -> Bill:
             )
         except (ValueError, InvalidOperation):
             raise UnreadableBill(f"Row {number} of the CSV cannot be read: {dict(row)}.") from None
-    return _bill(lines)
+    return _bill(lines, {day for day, _, _ in lines})
 
 
-def _bill(lines: Iterable[tuple[date, str | None, Decimal]]) -> Bill:
+def _bill(lines: Iterable[tuple[date, str | None, Decimal]], days: Iterable[date]) -> Bill:
     exact: dict[tuple[date, str | None], Decimal] = defaultdict(Decimal)
     for day, model, dollars in lines:
         exact[day, model] += dollars
@@ -101,8 +104,11 @@ def _bill(lines: Iterable[tuple[date, str | None, Decimal]]) -> Bill:
             "Some costs name a model and some do not; ask for them by line item (group_by=line_item)."
         )
     if unnamed:
-        return Bill({(day, ALL_MODELS): amount for (day, model), amount in amounts.items()}, False)
-    return Bill({(day, model): amount for (day, model), amount in amounts.items() if model is not None}, True)
+        return Bill(
+            {(day, ALL_MODELS): amount for (day, model), amount in amounts.items()}, False, frozenset(days)
+        )
+    told = {(day, model): amount for (day, model), amount in amounts.items() if model is not None}
+    return Bill(told, True, frozenset(days))
 
 
 def _model(result: Mapping[str, object]) -> str | None:

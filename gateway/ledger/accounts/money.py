@@ -16,11 +16,11 @@ def exact(amount: int) -> str:
 
 
 def nano(text: str) -> NanoDollars:
-    """Raises ValueError for what is no number, or finer than a nano-dollar."""
+    """Raises ValueError for what is no number, too much (2^53 nano-dollars) or finer than one."""
     try:
         amount = Decimal(text) * NANO
-        if not amount.is_finite() or abs(amount) >= _MOST or amount != amount.to_integral_value():
-            raise ValueError
     except InvalidOperation:
         raise ValueError(f"{text!r} is no amount of dollars") from None
+    if not amount.is_finite() or abs(amount) >= _MOST or amount != amount.to_integral_value():
+        raise ValueError(f"{text!r} is too much, or finer than a nano-dollar")
     return NanoDollars(int(amount))

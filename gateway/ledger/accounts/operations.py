@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -30,6 +30,9 @@ Json = dict[str, Any]
 Body = Mapping[str, object]
 
 LONGEST_TEXT = 256
+
+BILLED_AFTER = timedelta(days=1)
+"""Providers take their time: before that, what a bill lacks may still come."""
 
 
 class AccountOperations:
@@ -159,26 +162,30 @@ class AccountOperations:
         return {"entries": entries, "broken": book.broken, "altered": list(book.altered)}
 
     async def reconcile(self, body: Body) -> Json:
-        """provider, days, theirs ([day, model, nano-dollars] each), by_model, tolerance_usd, tolerance_share,
-        resolve, source, who → a row for each day and model, and the models of the bill that were left out:
-        neither used through the gateway nor in the catalog, so of something else."""
-        provider, days = _text(body, "provider"), _days(body)
+        """provider, days, billed (days), theirs ([day, model, nano-dollars] each), by_model, tolerance_usd,
+        tolerance_share, resolve, source, who → a row for each day and model, and the models of the bill that
+        were left out: neither used through the gateway nor in the catalog, so of something else."""
+        provider, days, billed = _text(body, "provider"), _days(body, "days"), _days(body, "billed")
+        if not days:
+            raise InvalidRequest("'days' is empty.", param="days")
         by_model = body.get("by_model") is not False
         theirs, names = _theirs(body), BY_MODEL if by_model else BY_DAY
         tolerance = _tolerance(body)
         if body.get("resolve") is True:
+            _check_billed_by_now(days)
             found = await self._accounts.reconcile(
                 provider,
                 days,
                 theirs,
                 tolerance,
                 names,
+                billed,
                 source=_text(body, "source", ""),
                 entered_by=_text(body, "who"),
                 signing_key=signing_key(self._pepper()),
             )
         else:
-            found = await self._accounts.compare(provider, days, theirs, tolerance, names)
+            found = await self._accounts.compare(provider, days, theirs, tolerance, names, billed)
         compared = {each.model for each in found}
         return {
             "rows": [comparison_json(each, tolerance) for each in found],
@@ -282,15 +289,27 @@ def _theirs(body: Body) -> dict[tuple[date, str], int]:
     return theirs
 
 
-def _days(body: Body) -> list[date]:
-    given = body.get("days")
+def _days(body: Body, name: str) -> list[date]:
+    given = body.get(name)
     try:
-        days = [date.fromisoformat(str(day)) for day in given] if isinstance(given, list) else []
-    except ValueError:
-        days = []
-    if not days:
-        raise InvalidRequest("'days' must be a list of days such as 2026-11-20.", param="days")
-    return days
+        if not isinstance(given, list):
+            raise TypeError
+        return [date.fromisoformat(day) for day in given]
+    except (TypeError, ValueError):
+        raise InvalidRequest(f"'{name}' must be a list of days such as 2026-11-20.", param=name) from None
+
+
+def _check_billed_by_now(days: Sequence[date]) -> None:
+    if max(days) >= billed_until(datetime.now(UTC)):
+        raise InvalidRequest(
+            "A bill is complete a day after a day has ended at the earliest; resolve that day then.",
+            param="days",
+        )
+
+
+def billed_until(now: datetime) -> date:
+    """The first day that a bill may not be complete for."""
+    return now.astimezone(UTC).date() - BILLED_AFTER
 
 
 def _tolerance(body: Body) -> Tolerance:

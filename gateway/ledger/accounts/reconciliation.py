@@ -9,13 +9,14 @@ theirs less what is settled here. Where a day and model has unknown attempts, th
   proportion to what each was expected to cost (beyond: to what each held), as nobody can tell them apart;
 * less than nothing, or more than they held: they do not explain it, and nothing is resolved.
 
-Nothing is resolved either while calls of that day and model still run, or where one was settled without a
-price. What is resolved carries the flag ``reconciled`` and stands in the journal.
+Nothing is resolved either while calls of that day and model still run, where one was settled without a
+price, or on a day that the bill does not mention. What is resolved carries the flag ``reconciled`` and stands
+in the journal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -49,6 +50,8 @@ class Verdict(StrEnum):
     """Calls have not ended, so the difference may be theirs."""
     UNPRICED = "unpriced"
     """Calls were settled without a price, so the difference may be theirs."""
+    NOT_BILLED = "not_billed"
+    """The bill says nothing of this day, which is not to say that it cost nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +171,12 @@ def compare(
     tolerance: Tolerance,
     names: ModelNames,
     *,
+    billed: Collection[date],
     lock: bool = False,
 ) -> list[Comparison]:
     """Every day and model that either side knows, in order. ``names`` makes the names of a model one, and
-    says which are left out. ``lock``: the transaction goes on to :func:`resolve`."""
+    says which are left out; ``billed`` are the days that the bill is about. ``lock``: the transaction goes
+    on to :func:`resolve`."""
     ours = _ours(connection, provider, days, names.one, lock=lock)
     bill: dict[tuple[date, str], int] = {}
     used = {model for _, model in ours}
@@ -181,10 +186,16 @@ def compare(
             bill[place] = bill.get(place, 0) + amount
     places = sorted({*ours, *(place for place, amount in bill.items() if amount)})
     return [
-        judge(*place, ours.get(place, Ours()), bill.get(place, 0), tolerance)
+        _in_bill(judge(*place, ours.get(place, Ours()), bill.get(place, 0), tolerance), billed)
         for place in places
         if place[0] in days
     ]
+
+
+def _in_bill(found: Comparison, billed: Collection[date]) -> Comparison:
+    if found.day in billed:
+        return found
+    return replace(found, verdict=Verdict.NOT_BILLED, resolution={})
 
 
 def resolve(
