@@ -16,14 +16,14 @@ class Admission:
         self._places = asyncio.Semaphore(max_in_flight) if max_in_flight is not None else None
 
     @asynccontextmanager
-    async def place(self, ends_at: float, provider: str) -> AsyncIterator[None]:
-        """Hold a place for one call. ``ends_at`` is in the running loop's time; raises
+    async def place(self, starts_by: float, provider: str) -> AsyncIterator[None]:
+        """Hold a place for one call. ``starts_by`` is in the running loop's time; raises
         :class:`ProviderError` (overloaded, not_sent) when no place came free until then."""
         if self._places is None:
             yield
             return
         try:
-            async with asyncio.timeout_at(ends_at):
+            async with asyncio.timeout_at(starts_by):
                 await self._places.acquire()
         except TimeoutError:
             raise ProviderError(

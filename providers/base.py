@@ -183,11 +183,14 @@ class Provider(Protocol):
     type: str
     """The adapter's name, e.g. ``openai``, ``azure-openai``."""
 
-    async def send(self, request: ImageRequest, deadline: float) -> ImageResult:
+    async def send(
+        self, request: ImageRequest, deadline: float, *, patience: float | None = None
+    ) -> ImageResult:
         """Call the upstream and return as soon as its status line is known to be 2xx.
 
-        ``deadline`` is in seconds from now and bounds the whole call, body included. Raises
-        :class:`ProviderError` and nothing else (``CancelledError`` aside).
+        ``deadline`` is in seconds from now and bounds the whole call, body included. A call that gets no
+        place among the account's calls within ``patience`` seconds (None: until the deadline) is never sent.
+        Raises :class:`ProviderError` and nothing else (``CancelledError`` aside).
         """
         ...
 

@@ -39,11 +39,13 @@ class OpenAICompatible(OpenAIDialect):
         )
         self._edits = settings.edits
 
-    async def send(self, request: ImageRequest, deadline: float) -> ImageResult:
+    async def send(
+        self, request: ImageRequest, deadline: float, *, patience: float | None = None
+    ) -> ImageResult:
         if request.operation is Operation.EDIT and not self._edits:
             raise ProviderError(
                 Kind.INVALID,
                 Certainty.REJECTED,
                 f"Provider '{self.name}' does not edit images; it only generates them.",
             )
-        return await super().send(request, deadline)
+        return await super().send(request, deadline, patience=patience)

@@ -92,11 +92,15 @@ class OpenAIDialect:
         kept = {name: value for name, value in request.params.items() if name not in self.unforwarded}
         return {"model": request.model, **kept}
 
-    async def send(self, request: ImageRequest, deadline: float) -> ImageResult:
+    async def send(
+        self, request: ImageRequest, deadline: float, *, patience: float | None = None
+    ) -> ImageResult:
         """See :class:`providers.base.Provider`."""
-        ends_at = asyncio.get_running_loop().time() + deadline
+        now = asyncio.get_running_loop().time()
+        ends_at = now + deadline
         async with AsyncExitStack() as held:
-            await held.enter_async_context(self._admission.place(ends_at, self.name))
+            starts_by = ends_at if patience is None else now + min(patience, deadline)
+            await held.enter_async_context(self._admission.place(starts_by, self.name))
             accept = "text/event-stream" if request.stream else "application/json"
             reply = await self._client.send(
                 "POST",

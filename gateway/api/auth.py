@@ -98,7 +98,9 @@ class Authenticator:
         digest = keyformat.digest(key, self._pepper)
         known = self._remembered.get(digest)
         if known is None or known.until < self._clock():
-            self._hold_back(address)
+            # A key that was right a moment ago is not made to wait for what others at its address do wrong.
+            if known is None or known.caller is None:
+                self._hold_back(address)
             known = self._remember(digest, await self._keystore.find(digest))
             if known.caller is None:
                 raise self._refusal(key, address)

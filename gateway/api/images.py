@@ -39,7 +39,7 @@ from gateway.api.replies import reply, reply_and_close
 from gateway.api.request_ids import mark_of
 from gateway.api.uploads import Uploads
 from gateway.caller import Caller
-from gateway.engine.answer import Answer, RequestFacts
+from gateway.engine.answer import CLIENT_GONE, Answer, RequestFacts
 from gateway.errors import InvalidRequest
 from gateway.images.call import ImageCall
 from gateway.images.input_sizes import input_sizes
@@ -50,9 +50,6 @@ from providers.base import Operation
 
 IN_THREAD = 256 * 1024
 """JSON bodies of more bytes are parsed and checked by a worker thread."""
-
-CLIENT_GONE = 499
-"""The status in the log of a request whose client left before there was an answer."""
 
 _LONGEST_CLIENT_ID = 512
 _log = structlog.get_logger("imagegate.request")
@@ -163,6 +160,7 @@ class ImageRequests:
             uploads.close()
             raise
         departure = Departure(receive)
+        facts = replace(facts, gone=lambda: departure.happened)
         try:
             abort = scope["state"].get(ABORT, _no_abort)
             return await self._answered(call, model, caller, facts, uploads, departure, send, abort)

@@ -256,8 +256,8 @@ async def _forget(url: str | None, instance_id: str) -> None:
 
 
 def _show(result: _Result) -> None:
-    table = Table(show_header=False, box=None, title_justify="left")
-    table.title = f"{result.calls} parallel calls, a limit of ${result.limit:f}, {result.seconds:.1f} s"
+    console().print(f"{result.calls} parallel calls, a limit of ${result.limit:f}, {result.seconds:.1f} s")
+    table = Table(show_header=False, box=None)
     rows: list[tuple[str, Any]] = [
         ("one call holds", "-" if result.needed is None else f"${result.needed:f}"),
         ("admitted", result.admitted),

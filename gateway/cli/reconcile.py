@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,16 @@ from rich.table import Table
 from gateway.cli.accounts import who_option
 from gateway.cli.control import open_control, options
 from gateway.cli.keys import console
+from gateway.cli.openai_costs import KEY_NAME, fetch
 from gateway.errors import InvalidRequest
-from gateway.ledger.accounts.bills import DEFAULT_COLUMNS, Bill, UnreadableBill, from_costs, from_csv
+from gateway.ledger.accounts.bills import (
+    DEFAULT_COLUMNS,
+    Bill,
+    UnreadableBill,
+    from_costs,
+    from_csv,
+    of_pages,
+)
 from gateway.ledger.accounts.money import exact, nano
 from gateway.ledger.accounts.months import Month
 from gateway.ledger.accounts.operations import billed_until
@@ -40,6 +48,7 @@ STEP_DAYS = 4
     help="A CSV of the provider's, with a header.",
 )  # fmt: skip
 @click.option("--map", "mapping", metavar="day=A,model=B,cost=C", help="Which columns of the CSV are which.")
+@click.option("--from-openai", is_flag=True, help=f"Fetch the costs, with the admin key in {KEY_NAME}.")
 @click.option("--resolve", is_flag=True, help="Settle or release the unknown attempts that it explains.")
 @click.option(
     "--tolerance", default="0.01", show_default=True, metavar="USD", help="A difference up to this is none."
@@ -56,6 +65,7 @@ def reconcile(
     costs: Path | None,
     sheet: Path | None,
     mapping: str | None,
+    from_openai: bool,
     resolve: bool,
     tolerance: str,
     tolerance_percent: str,
@@ -68,11 +78,18 @@ def reconcile(
 
     Ends with status 1 where they differ by more than the tolerance.
     """
-    if (costs is None) == (sheet is None):
-        raise click.UsageError("Give --costs or --csv.")
+    if sum((costs is not None, sheet is not None, from_openai)) != 1:
+        raise click.UsageError("Give --costs, --csv or --from-openai.")
     if mapping is not None and sheet is None:
         raise click.UsageError("--map is for --csv.")
-    bill = _bill(costs, sheet, mapping)
+    days = _days(month)
+    if from_openai:
+        bill = _read(lambda: of_pages(fetch(config, provider, days[0], days[-1] + timedelta(days=1))))
+    elif costs is not None:
+        bill = _read(lambda: from_costs(costs.read_text(encoding="utf-8")))
+    elif sheet is not None:
+        columns = _mapping(mapping)
+        bill = _read(lambda: from_csv(sheet.read_text(encoding="utf-8"), columns))
     source = costs or sheet
     common = {
         "provider": provider,
@@ -80,12 +97,11 @@ def reconcile(
         "resolve": resolve,
         "tolerance_usd": tolerance,
         "tolerance_share": _share(tolerance_percent),
-        "source": "" if source is None else source.name,
+        "source": "OpenAI's costs" if source is None else source.name,
         "who": who,
     }
     rows: list[dict[str, Any]] = []
     ignored: set[str] = set()
-    days = _days(month)
     with open_control(config, data) as control:
         for some in _steps(days, bill):
             theirs = [
@@ -110,12 +126,9 @@ def reconcile(
         raise SystemExit(1)
 
 
-def _bill(costs: Path | None, sheet: Path | None, mapping: str | None) -> Bill:
+def _read(work: Callable[[], Bill]) -> Bill:
     try:
-        if costs is not None:
-            return from_costs(costs.read_text(encoding="utf-8"))
-        assert sheet is not None
-        return from_csv(sheet.read_text(encoding="utf-8"), _mapping(mapping))
+        return work()
     except (UnreadableBill, UnicodeDecodeError) as error:
         raise click.ClickException(str(error)) from None
 

@@ -131,8 +131,16 @@ async def _run(gateway: Gateway, listener: socket.socket, loaded: Loaded, data: 
             loaded.settings.server.max_connections,
         )
     )
+
+    def stop(number: signal.Signals) -> None:
+        # It may take minutes, and somebody who sees nothing reaches for kill -9.
+        most = round(loaded.settings.routing.deadline + _DRAIN_MARGIN)
+        running = len(gateway.engine.running)
+        _log.info("stopping; what runs is finished first", running=running, at_most_seconds=most)
+        server.handle_exit(number, None)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
     address = _address(listener)
     key = await first_key(gateway, data)
     welcome(gateway, loaded, address, key, embedded=embedded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -11,19 +12,23 @@ import rich_click as click
 
 from config.loader import Loaded
 from gateway.app import Gateway
+from gateway.ledger.administration import DEFAULT_PROJECT
 from gateway.version import VERSION
 
 FIRST_KEY = "first-key"
-_PROJECT = "default"
 
 
 async def first_key(gateway: Gateway, data: Path) -> str | None:
     """Make the first key where there is none at all: neither stored nor in the file. It is returned for a
-    terminal; otherwise it goes to ``DATA/first-key`` (mode 0600) and never into a log."""
-    declared = any(project.keys for project in gateway.settings.organization.projects)
-    if declared or await gateway.ledger.keys.any():
+    terminal; otherwise it goes to ``DATA/first-key`` (mode 0600) and never into a log. It belongs to the
+    project that the file declares, whose limits it must not escape; of several only the operator can say
+    which, so none is made."""
+    projects = gateway.settings.organization.projects
+    declared = any(project.keys for project in projects)
+    if declared or len(projects) > 1 or await gateway.ledger.keys.any():
         return None
-    _, key = await gateway.ledger.keys.create(name="first", project_id=_PROJECT, pepper=gateway.pepper)
+    project_id = projects[0].project_id if projects else DEFAULT_PROJECT
+    _, key = await gateway.ledger.keys.create(name="first", project_id=project_id, pepper=gateway.pepper)
     if not sys.stdout.isatty():
         descriptor = os.open(data / FIRST_KEY, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
@@ -48,10 +53,16 @@ def welcome(gateway: Gateway, loaded: Loaded, address: str, key: str | None, *, 
         lines.append(f"  key      in {path} (delete the file once you have it elsewhere)")
         export = f"export IMAGEGATE_KEY=$(cat {shlex.quote(str(path))})"
     else:
-        lines.append("  key      the one you have; another: imagegate keys create --name NAME")
+        lines.append(f"  key      the one you have; another: {_new_key(gateway, loaded, embedded=embedded)}")
         export = 'export IMAGEGATE_KEY="sk-ig-..."   # your key'
-    click.echo("\n".join([*lines, "", "Paste this to make a picture (free, no provider is called):", ""]))
-    click.echo(snippet(address, export))
+    model = _free_model(gateway)
+    if model is None:
+        lines += ["", "Paste this to see which models the key may use (free, no provider is called):", ""]
+        lines.append(f'  {export}\n  curl -s {address}/v1/models -H "Authorization: Bearer $IMAGEGATE_KEY"\n')
+    else:
+        lines += ["", "Paste this to make a picture (free, no provider is called):", ""]
+        lines.append(snippet(address, export, model))
+    click.echo("\n".join(lines))
     sys.stdout.flush()
 
 
@@ -84,8 +95,29 @@ def _notes(gateway: Gateway, *, embedded: bool) -> list[str]:
     return missing + limits
 
 
-def snippet(address: str, export: str) -> str:
-    body = '{"model": "sandbox", "prompt": "a red kite over dunes"}'
+def _new_key(gateway: Gateway, loaded: Loaded, *, embedded: bool) -> str:
+    """The command that makes a key here, from wherever it is called."""
+    data = (loaded.base / gateway.settings.storage.data).absolute()
+    where = f"--data {shlex.quote(str(data))}"
+    if not embedded:
+        where = f"--config {shlex.quote(str(Path(loaded.origin).absolute()))} {where}"
+    project = " --project PROJECT" if len(gateway.settings.organization.projects) > 1 else ""
+    return f"imagegate keys create --name NAME{project} {where}"
+
+
+def _free_model(gateway: Gateway) -> str | None:
+    """A model that only the sandbox draws; a configuration of one's own may have none."""
+    providers = gateway.settings.providers
+    for name in gateway.directory.names():
+        model = gateway.directory.get(name)
+        targets = model.usable if model is not None else ()
+        if targets and all(providers[target.provider].type == "sandbox" for target in targets):
+            return name
+    return None
+
+
+def snippet(address: str, export: str, model: str) -> str:
+    body = f'{{"model": {json.dumps(model)}, "prompt": "a red kite over dunes"}}'
     decode = (
         "import sys,json,base64; "
         'open("kite.png","wb").write(base64.b64decode(json.load(sys.stdin)["data"][0]["b64_json"]))'

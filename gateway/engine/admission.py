@@ -17,6 +17,7 @@ import structlog
 
 from config.prices import PriceVersion
 from gateway.engine.alerts import Alerts
+from gateway.engine.answer import CLIENT_GONE
 from gateway.engine.job import Job
 from gateway.engine.refusals import Alternative, noted, price_unknown, rate_headers, refusal
 from gateway.errors import Unavailable
@@ -32,6 +33,8 @@ from gateway.quota.terms import Measure
 from gateway.routing.directory import Target
 
 _log = structlog.get_logger("imagegate.engine")
+
+_LEFT = "The client left before its call was sent to any provider; nothing was spent."
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,8 @@ class Admissions:
             raise
         job.recorded = True
         try:
+            if job.facts.gone():
+                raise Unavailable(_LEFT, code="client_gone_early", status=CLIENT_GONE)
             leave = await self._store.dispatch(hold)
         except Unavailable:
             # What the hold has become decides nothing any more: this call is not sent.

@@ -6,6 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from datetime import datetime
 
+CLIENT_GONE = 499
+"""What log and ledger say of a request whose client left before there was an answer."""
+
+
+def _nobody_left() -> bool:
+    return False
+
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
@@ -22,6 +29,8 @@ class RequestFacts:
     """From the project's ``end_user_header``, where the call itself names none."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """The allowed names of ``x-imagegate-tags``."""
+    gone: Callable[[], bool] = _nobody_left
+    """Whether the client has left by now."""
 
 
 @dataclass(slots=True)

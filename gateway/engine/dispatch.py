@@ -10,12 +10,18 @@ from providers.base import ImageRequest, ImageResult, Provider
 
 
 async def dispatch(
-    provider: Provider, call: ImageCall, target: Target, leave: DispatchedHold, seconds: float
+    provider: Provider,
+    call: ImageCall,
+    target: Target,
+    leave: DispatchedHold,
+    seconds: float,
+    *,
+    patience: float | None = None,
 ) -> ImageResult:
-    """Send ``call`` to ``target`` under ``leave``, bounded by ``seconds``. Raises
-    :class:`providers.base.ProviderError`."""
+    """Send ``call`` to ``target`` under ``leave``, bounded by ``seconds``; ``patience`` bounds in seconds how
+    long it may wait to be sent. Raises :class:`providers.base.ProviderError`."""
     assert isinstance(leave, DispatchedHold)
-    return await provider.send(fit(call, target), seconds)
+    return await provider.send(fit(call, target), seconds, patience=patience)
 
 
 def fit(call: ImageCall, target: Target) -> ImageRequest:

@@ -30,7 +30,7 @@ from gateway.engine.outlet import Outlet
 from gateway.engine.running import Running
 from gateway.engine.streaming import Streamed, relay_stream
 from gateway.engine.whole import Whole, receive_whole
-from gateway.errors import GatewayError, InternalError, Unavailable
+from gateway.errors import GatewayError, InternalError, RateLimited, SpendLimitReached, Unavailable
 from gateway.images.auto import resolve_auto
 from gateway.images.call import ImageCall
 from gateway.images.pricing import Delivered
@@ -48,6 +48,9 @@ FIRST_BYTE = 15.0
 
 LATE = 120.0
 """Seconds after the deadline for which an answer is still awaited, to be settled exactly."""
+
+WORTHWHILE = 1.0
+"""Seconds that must be left before the deadline for a call to be sent at all."""
 
 AttemptAt = Callable[[Admission], Awaitable[T]]
 
@@ -151,7 +154,10 @@ class Engine:
                 admission = await self._admissions.admit(job, target, ended)
             except GatewayError as refused:
                 # A price that is not known here may be known at the next target; anything else ends it.
-                shown = failures.no_second_hold(shown) if ended and shown is not None else shown or refused
+                if shown is None:
+                    shown = refused
+                elif ended and isinstance(refused, SpendLimitReached | RateLimited):
+                    shown = failures.no_second_hold(shown)
                 if refused.code == "price_unknown":
                     continue
                 break
@@ -161,7 +167,7 @@ class Engine:
                 return await attempt_at(admission)
             except ProviderError as error:
                 job.upstream_seconds += perf_counter() - begun
-                goes_on = failures.may_continue(error) and job.remaining >= 1.0
+                goes_on = failures.may_continue(error) and job.remaining >= WORTHWHILE
                 told = failures.to_client(error, target.provider, job.facts.request_id)
                 shown = told if shown is None or not goes_on else shown
                 _warn_operator(error, target.provider, target.model)
@@ -189,7 +195,11 @@ class Engine:
             raise ProviderError(Kind.TIMEOUT, Certainty.MAYBE_ACCEPTED, "no answer came within the deadline.")
         whole, upstream_request_id = call.result()
         job.upstream_seconds += perf_counter() - begun
-        await self._books.succeeded(job, admission, _delivered(job, whole), upstream_request_id)
+        try:
+            await self._books.succeeded(job, admission, _delivered(job, whole), upstream_request_id)
+        except BaseException:
+            whole.spool.close()
+            raise
         if whole.lost is not None:
             whole.spool.close()
             raise Unavailable(
@@ -203,7 +213,11 @@ class Engine:
     async def _call_whole(self, job: Job, admission: Admission) -> tuple[Whole, str | None]:
         provider = self._providers[admission.target.provider]
         seconds = job.remaining + LATE
-        result = await dispatch(provider, job.call, admission.target, admission.leave, seconds)
+        # Nobody pays for a call that waited for its place until its client had been told of the time-out.
+        patience = max(job.remaining - WORTHWHILE, 0.0)
+        result = await dispatch(
+            provider, job.call, admission.target, admission.leave, seconds, patience=patience
+        )
         whole = await receive_whole(
             result, self._room, provider=admission.target.provider, prompt=job.call.prompt
         )

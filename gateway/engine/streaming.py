@@ -126,10 +126,14 @@ def _wanted(event: Event, streamed: Streamed, spoken: _Spoken) -> bool:
 async def _with_name(spool: Spool, name: str, room: SpoolRoom) -> Spool:
     """The same event with the ``event:`` line that its upstream left out."""
     named = room.spool()
-    await named.write(b"event: %b\n" % name.encode())
-    async for chunk in spool.chunks():
-        await named.write(chunk)
-    await named.finish()
+    try:
+        await named.write(b"event: %b\n" % name.encode())
+        async for chunk in spool.chunks():
+            await named.write(chunk)
+        await named.finish()
+    except BaseException:
+        named.close()
+        raise
     spool.close()
     return named
 
@@ -141,7 +145,11 @@ async def _from_whole(whole: Whole, room: SpoolRoom, outlet: Outlet, call: Image
     try:
         for index, item in enumerate(data):
             event = room.spool()
-            await _write_completed(event, whole, item, index, call)
+            try:
+                await _write_completed(event, whole, item, index, call)
+            except BaseException:
+                event.close()
+                raise
             outlet.relayed = True
             outlet.put(event)
     except (SpoolTooLarge, SpoolFailed) as error:

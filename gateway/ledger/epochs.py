@@ -24,6 +24,10 @@ from gateway.ledger.tables import epochs
 
 _ADVISORY_LOCK = 0x696D61676568  # beside migrate.py's
 
+# A replica that is stopped in the middle of its transaction must not keep the others from a rebuild: the
+# server ends the transaction of one that says nothing for so many milliseconds.
+_PATIENCE = "set_config('idle_in_transaction_session_timeout', '2000', true)"
+
 
 @dataclass(frozen=True, slots=True)
 class EpochRow:
@@ -76,4 +80,4 @@ def _newest(connection: Connection) -> int:
 def _lock(connection: Connection, how: str) -> None:
     # A statement of its own: the next one's snapshot must be taken after the wait.
     if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SELECT {how}(:key)"), {"key": _ADVISORY_LOCK})
+        connection.execute(text(f"SELECT {_PATIENCE}, {how}(:key)"), {"key": _ADVISORY_LOCK})

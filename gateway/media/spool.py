@@ -184,14 +184,21 @@ class Spool:
 
 def _append(fd: int | None, directory: str | None, batch: Sequence[bytes], at: int) -> tuple[int, int]:
     """Write a batch at an offset, opening the unlinked file first if there is none; (fd, bytes written)."""
+    opened = None
     if fd is None:
         with tempfile.TemporaryFile(dir=directory, prefix="imagegate-spool-") as file:
-            fd = os.dup(file.fileno())
+            fd = opened = os.dup(file.fileno())
     written = 0
-    for chunk in batch:
-        view = memoryview(chunk)
-        while view:
-            count = os.pwrite(fd, view, at + written)
-            written += count
-            view = view[count:]
+    try:
+        for chunk in batch:
+            view = memoryview(chunk)
+            while view:
+                count = os.pwrite(fd, view, at + written)
+                written += count
+                view = view[count:]
+    except OSError:
+        # Nobody else knows this file yet, and on a full disk its bytes are what is missing.
+        if opened is not None:
+            os.close(opened)
+        raise
     return fd, written

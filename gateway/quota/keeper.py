@@ -16,11 +16,15 @@ from gateway.quota.away import GuardedStore
 from gateway.quota.errors import Rebuilding
 from gateway.quota.holds import Hold, Line
 from gateway.quota.outcomes import HEARTBEAT_SECONDS, REAP_BATCH, Drift, End, Epoch, Moved, OpenHold, Verdict
+from gateway.quota.terms import Measure
 
 REAP_SECONDS = 15
 DRIFT_SECONDS = 60
 CATCH_UP_SECONDS = 1
 COLD_SECONDS = 0.5
+
+_AT_ONCE = frozenset({Measure.REQUESTS, Measure.IMAGES})
+"""What counts for good from the moment it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,9 @@ class Keeper:
         await self._store.end([End(holds[rid], ended[rid].state, ended[rid].actual) for rid in holds])
         there = set(known.rids)
         adopted = await self._store.adopt([each for each in account.open_holds if each.hold.rid not in there])
-        return await self._store.raise_to(account.sums, known.as_of), adopted
+        drifts = await self._store.raise_to(account.sums, known.as_of)
+        # Counters have the requests and images of attempts that have not ended; the ledger's sums do not.
+        return [each for each in drifts if each.raised or each.line.measure not in _AT_ONCE], adopted
 
     async def rebuild(self) -> Epoch | None:
         """Build the counters anew from the ledger; None where another replica is at it."""

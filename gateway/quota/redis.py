@@ -237,7 +237,9 @@ class RedisQuotaStore:
         if (await self._at(epoch, "publish", wire.nothing))[0] != b"ok":
             raise Rebuilding
         with suppress(RedisError, OSError):
-            await self._link.unlink(f"{self._root}building")  # else a second loss soon after waits for its end
+            await self._link.unlink(
+                f"{self._root}building"
+            )  # else a second loss soon after waits for its end
         await self._sweep(epoch)
 
     async def _finish(self, end: End, word: str) -> Moved:

@@ -42,11 +42,15 @@ class Sandbox:
         # Drawing is CPU work in this very process; more threads at once than cores only hinder each other.
         self._easels = asyncio.Semaphore(os.cpu_count() or 1)
 
-    async def send(self, request: ImageRequest, deadline: float) -> ImageResult:
+    async def send(
+        self, request: ImageRequest, deadline: float, *, patience: float | None = None
+    ) -> ImageResult:
         """See :class:`providers.base.Provider`."""
-        ends_at = asyncio.get_running_loop().time() + deadline
+        now = asyncio.get_running_loop().time()
+        ends_at = now + deadline
         async with AsyncExitStack() as held:
-            await held.enter_async_context(self._admission.place(ends_at, self.name))
+            starts_by = ends_at if patience is None else now + min(patience, deadline)
+            await held.enter_async_context(self._admission.place(starts_by, self.name))
             prompt, behaviour = directives.read(request.prompt)
             try:
                 async with asyncio.timeout_at(ends_at):

@@ -213,6 +213,24 @@ async def test_f35_an_answer_after_the_deadline_is_still_settled(upstream: Upstr
         assert attempt["cost"] > 0
 
 
+async def test_a_call_that_gets_no_place_before_the_deadline_is_never_sent(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    (tmp_path / "key1").write_text(upstream.key)
+    crowded = config(upstream, deadline="2s").replace('"type":', '"max_in_flight": 1, "type":', 1)
+    async with gateway_here(crowded, tmp_path) as here:
+        upstream.plan(on.ok(delay=2.6))
+        first = asyncio.create_task(here.generate())
+        while not upstream.images:
+            await asyncio.sleep(0.01)
+        second = await here.generate()
+        assert (second.status_code, second.json()["error"]["code"]) == (503, "server_is_overloaded")
+        assert (await first).status_code == 504
+        attempts = await here.rows("attempts", settle=1.2)
+        assert sorted(attempt["state"] for attempt in attempts) == ["released", "settled"]
+        assert len(upstream.images) == 1
+
+
 async def test_the_first_of_several_clear_failures_is_told(
     two: tuple[Here, Upstream], upstream: Upstream
 ) -> None:

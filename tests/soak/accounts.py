@@ -61,9 +61,7 @@ class Findings:
 
     @property
     def clean(self) -> bool:
-        return not (
-            self.overspent or self.lost or self.doubled or self.wrong or self.running or self.unequal
-        )
+        return not (self.overspent or self.lost or self.doubled or self.wrong or self.running or self.unequal)
 
 
 def compare(calls: Sequence[Mapping[str, Any]], attempts: Sequence[Mapping[str, Any]]) -> Findings:
@@ -85,7 +83,9 @@ def compare(calls: Sequence[Mapping[str, Any]], attempts: Sequence[Mapping[str, 
         cost = billed.get(number)
         if state == "settled":
             found.settled += row["cost"]
-            if cost is None or (row["cost"] != cost if "estimated" not in (row["flags"] or "") else row["cost"] < cost):
+            if cost is None or (
+                row["cost"] != cost if "estimated" not in (row["flags"] or "") else row["cost"] < cost
+            ):
                 found.wrong.append(f"{number} settled at {row['cost']}, billed {cost}")
         elif state == "released" and cost:
             found.lost.append(f"{number} is released, billed {cost}")

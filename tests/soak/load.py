@@ -38,7 +38,9 @@ class Load:
     async def run(self, workers: int) -> None:
         """Until :attr:`ended`."""
         everybody = town.callers()
-        async with httpx.AsyncClient(timeout=40, trust_env=False, limits=httpx.Limits(max_connections=None)) as client:
+        async with httpx.AsyncClient(
+            timeout=40, trust_env=False, limits=httpx.Limits(max_connections=None)
+        ) as client:
             watching = asyncio.create_task(self._watch(client, everybody))
             await asyncio.gather(*(self._worker(client, everybody, workers) for _ in range(workers)))
             await watching
@@ -76,7 +78,9 @@ class Load:
         """No limit may ever be seen above its amount."""
         while not self.ended:
             caller = self.dice.choice(everybody)
-            for limit in await standing(client, await self._somewhere(), caller, self.dice.choice(caller.users)):
+            for limit in await standing(
+                client, await self._somewhere(), caller, self.dice.choice(caller.users)
+            ):
                 self.looks += 1
                 used = sum(float(limit[name]) for name in ("used", "held", "unknown"))
                 self.over += used > float(limit["limit"]) + 1e-12

@@ -1,7 +1,8 @@
 """Gateway processes that can be killed by the hundred.
 
-A nursery, one process that has the gateway's modules loaded, forks a whole ``imagegate serve`` for each start:
-a replica is up in a tenth of the time that a fresh interpreter takes, and is otherwise what a user runs.
+A nursery, one process that has the gateway's modules loaded, forks a whole ``imagegate serve`` for each
+start: a replica is up in a fraction of the time that a fresh interpreter takes, and is otherwise what a user
+runs.
 Faults that no signal can make (an end that is told twice) are built in before the first fork::
 
     python -m tests.soak.replicas '{"twice": 0.2, "lease": 45}'     # then lines of CONFIG DATA LOG on stdin
@@ -84,8 +85,9 @@ class Nursery:
         while time.monotonic() < until and _runs(replica.pid):
             text = log.read_text(errors="replace") if log.exists() else ""
             found = re.search(r"listening on (http://[\w.:\[\]]+)", text)
-            if found and await asyncio.to_thread(answers, found[1]):
-                replica.url, replica.ready = found[1], True
+            url = found[1] if found else ""
+            if url and await asyncio.to_thread(answers, url):
+                replica.url, replica.ready = url, True
                 return
             await asyncio.sleep(0.05)
         raise AssertionError(f"a replica did not start:\n{log.read_text(errors='replace')[-3000:]}")
@@ -109,7 +111,10 @@ def _serve(config: str, data: str, log: str) -> None:
     """The child: never returns."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     random.seed()
-    nothing, out = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    nothing, out = (
+        os.open(os.devnull, os.O_RDONLY),
+        os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+    )
     os.dup2(nothing, 0)
     os.dup2(out, 1)
     os.dup2(out, 2)
@@ -150,9 +155,8 @@ def _lease(seconds: float) -> None:
         return
     share = seconds * 1000 / outcomes.LEASE_MS
     outcomes.Reservation.__init__.__defaults__ = (round(seconds * 1000),)
-    keeper.HEARTBEAT_SECONDS = seconds / 3  # type: ignore[assignment]
-    keeper.REAP_SECONDS = keeper.REAP_SECONDS * share  # type: ignore[assignment]
-    keeper.DRIFT_SECONDS = keeper.DRIFT_SECONDS * share  # type: ignore[assignment]
+    for name in ("HEARTBEAT_SECONDS", "REAP_SECONDS", "DRIFT_SECONDS"):
+        setattr(keeper, name, getattr(keeper, name) * share)
 
 
 def main() -> None:

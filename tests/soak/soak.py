@@ -73,10 +73,12 @@ class Report:
         dollars = {name: getattr(found, name) / accounts.NANO for name in ("billed", "settled", "unknown")}
         lines = [
             f"{self.requests} requests in {self.seconds:.0f} s: {dict(self.outcomes.most_common())}",
-            f"{self.kills} replicas killed, {self.stalls} stopped past their lease, {self.redis_kills} Redis killed",
+            f"{self.kills} replicas killed, {self.stalls} stopped past their lease, "
+            f"{self.redis_kills} times Redis killed",
             f"{found.calls} upstream calls, {found.attempts} attempts in the ledger: {dict(found.states)}",
             "dollars: " + ", ".join(f"{name} {amount:.4f}" for name, amount in dollars.items()),
-            f"overspent: ${found.overspent / accounts.NANO} (and {self.over} of {self.looks} looks above a limit)",
+            f"overspent: ${found.overspent / accounts.NANO}; "
+            f"of {self.looks} looks at a limit {self.over} saw it exceeded",
             f"lost: {len(found.lost)}, doubled: {len(found.doubled)}, wrong cost: {len(found.wrong)}",
             f"still running: {found.running}; held money gone after: "
             + ("never" if self.decay is None else f"{self.decay:.0f} s"),
@@ -93,6 +95,7 @@ class Soak:
         self._folder = folder
         self._dice = random.Random(plan.seed)
         self._kills = self._stalls = self._redis_kills = 0
+        self._over = False
 
     async def run(self) -> Report:
         """Raises :class:`tests.servers.NotObtainable`."""
@@ -155,8 +158,6 @@ class Soak:
             load.over, load.looks, None if decay is None else decay - ended, ended - begun,
         )  # fmt: skip
 
-    _over = False
-
     async def _trouble_replicas(self, nursery: Nursery, load: Load) -> None:
         """As far into the kills as the load is into its requests."""
         plan = self._plan
@@ -205,7 +206,8 @@ class Soak:
                         held += sum(float(limit["held"]) for limit in found) if found else 1
                     if held:
                         break
-                if not held and not any(row["state"] == "dispatched" for row in await accounts.rows(database)):
+                states = {row["state"] for row in await accounts.rows(database)}
+                if not held and "dispatched" not in states:
                     return time.monotonic()
                 await asyncio.sleep(0.5)
         return None

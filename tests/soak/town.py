@@ -76,9 +76,7 @@ def organization(requests: int, per_second: float) -> Mapping[str, Any]:
     return {"limits": whole, "projects": projects}
 
 
-def config(
-    upstream: str, database: str | None, quota: str, requests: int, per_second: float
-) -> str:
+def config(upstream: str, database: str | None, quota: str, requests: int, per_second: float) -> str:
     document = {
         "providers": {"up": {"type": "openai", "base_url": upstream, "api_key": "env:UPSTREAM_KEY"}},
         "models": {"gpt-image-2": {"targets": [{"provider": "up"}]}},

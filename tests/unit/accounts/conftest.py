@@ -1,5 +1,6 @@
 from __future__ import annotations
 
 from tests.unit.ledger.conftest import database, ledger
+from tests.unit.quota.conftest import at
 
-__all__ = ["database", "ledger"]
+__all__ = ["at", "database", "ledger"]

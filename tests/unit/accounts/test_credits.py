@@ -18,12 +18,12 @@ from gateway.ledger.counted import Span
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import NanoDollars
 from gateway.quota.holds import Hold, Line, State
-from gateway.quota.local import LocalQuotaStore
-from gateway.quota.outcomes import LEASE_MS, Admitted, End, Epoch, Refused, Reservation
+from gateway.quota.outcomes import LEASE_MS, Admitted, End, Refused, Reservation
 from gateway.quota.plan import line
 from gateway.quota.terms import Limit, Measure, Scope
 from gateway.quota.windows import Calendar, from_ms, to_ms
 from tests.unit.accounts.books import KEY, lines
+from tests.unit.quota.worlds import World
 
 DECLARED = Declared({"growth": "proj_growth", "art": "art"}, {"art/ci": "art"})
 DAY = timedelta(days=1)
@@ -180,27 +180,26 @@ async def test_replicas_sign_one_chain(postgres_database: str, tmp_path: Path) -
             await replica.close()
 
 
-NOW = to_ms(datetime(2026, 11, 20, 12, tzinfo=UTC))
+def credit_end(credit: Credited, credit_id: str, at: int, limits: list[Limit], calendar: Calendar) -> End:
+    """A credit as a store of counters is told of it: the settled end of an attempt that nobody has seen,
+    which held nothing and cost less than nothing, in the counters of its scope."""
+    counters = [limit for limit in limits if limit.scope.text == credit.scope]
+    held: tuple[Line, ...] = tuple(line(limit, 0, calendar, from_ms(at)) for limit in counters)
+    return End(Hold(credit_id, at, LEASE_MS, held), State.SETTLED, {Measure.SPEND: -credit.amount})
 
 
-def credit_end(credit_id: str, at: int, limits: list[Limit], amount: int) -> End:
-    """A credit as a counter is told of it: the settled end of an attempt that cost less than nothing."""
-    calendar = Calendar("UTC")
-    held: tuple[Line, ...] = tuple(line(limit, 0, calendar, from_ms(at)) for limit in limits)
-    return End(Hold(credit_id, at, LEASE_MS, held), State.SETTLED, {Measure.SPEND: -amount})
-
-
-async def test_a_counter_takes_a_credit_as_a_settled_end_below_nothing_once() -> None:
-    store = LocalQuotaStore(Calendar("UTC"), clock=lambda: NOW)
-    limit = Limit(Scope.project("p"), Measure.SPEND, 10, "month")
-    sums = [line(limit, 10, store.calendar, from_ms(NOW))]
-    await store.rebuild(Epoch(1), sums, [])
-    wish = Reservation("r/1", {Measure.SPEND: 4}, [limit])
+async def test_a_counter_takes_a_credit_as_an_end_below_nothing_once(at: World) -> None:
+    store = at.store
+    month = Limit(Scope.project("p"), Measure.SPEND, 10, "month")
+    organization = Limit(Scope.organization(), Measure.SPEND, 20, "month")
+    both = [month, organization]
+    await at.rebuild([line(limit, 10, store.calendar, from_ms(at.now)) for limit in both])
+    wish = Reservation("r/1", {Measure.SPEND: 4}, both)
     assert isinstance(await store.reserve([wish]), Refused)
-    at = NOW + 5000  # after the horizon of the rebuild
-    end = credit_end("credit_1", at, [limit], 5)
-    moved = await store.end([end, end])
+    await at.advance(1000)
+    credit = Credited(0, Scope.project("p").text, NanoDollars(5))
+    end = credit_end(credit, "credit_1", at.now, both, store.calendar)
+    moved = [*(await store.end([end])), *(await store.end([end]))]
     assert [each.applied for each in moved] == [True, False]
-    (standing,) = await store.standing([limit])
-    assert standing.settled == 5
+    assert [each.settled for each in await store.standing(both)] == [5, 10]
     assert isinstance(await store.reserve([wish]), Admitted)

@@ -98,11 +98,17 @@ async def call(
 
 
 async def compared(
-    ledger: Ledger, theirs: dict[tuple[date, str], int], *, resolve: bool = False, by_model: bool = True
+    ledger: Ledger,
+    theirs: dict[tuple[date, str], int],
+    *,
+    resolve: bool = False,
+    by_model: bool = True,
+    billed: list[date] | None = None,
 ) -> list[Comparison]:
     days, names = [DAY, DAY + timedelta(days=1)], BY_MODEL if by_model else BY_DAY
+    billed = days if billed is None else billed
     if not resolve:
-        return list(await ledger.accounts.compare("openai", days, theirs, Tolerance(), names))
+        return list(await ledger.accounts.compare("openai", days, theirs, Tolerance(), names, billed))
     return list(
         await ledger.accounts.reconcile(
             "openai",
@@ -110,6 +116,7 @@ async def compared(
             theirs,
             Tolerance(),
             names,
+            billed,
             source="costs.json",
             entered_by="anna",
             signing_key=KEY,
@@ -150,7 +157,7 @@ async def test_a_bill_without_models_is_compared_by_day(ledger: Ledger) -> None:
 async def test_other_providers_calls_are_not_compared(ledger: Ledger) -> None:
     await call(ledger, "a", 10 * CENT)
     days = [DAY]
-    assert await ledger.accounts.compare("azure", days, {}, Tolerance(), BY_MODEL) == []
+    assert await ledger.accounts.compare("azure", days, {}, Tolerance(), BY_MODEL, days) == []
 
 
 async def test_what_the_bill_explains_is_settled_flagged_and_journalled(ledger: Ledger) -> None:
@@ -175,7 +182,7 @@ async def test_what_the_bill_explains_is_settled_flagged_and_journalled(ledger: 
     assert [(entry.action, entry.entered_by) for entry in book.entries] == [("reconcile", "anna")] * 2
     assert book.entries[0].body["attempts"] == {"u/1": 21 * CENT, "v/1": 21 * CENT}
     assert book.broken is None
-    assert [each.verdict for each in await compared(ledger, bill, resolve=True)] == [Verdict.AGREES] * 1
+    assert [each.verdict for each in await compared(ledger, bill, resolve=True)] == [Verdict.AGREES] * 2
     report = await ledger.usage(since=None, until=NOON + timedelta(days=9), by=[], timezone="UTC")
     assert (report.total.cost, report.total.unknown_cost) == (142 * CENT, 0)
 
@@ -191,6 +198,14 @@ async def test_what_is_resolved_after_the_close_is_an_adjustment_of_the_month_of
     today = f"{datetime.now(UTC):%Y-%m}"
     (adjusted,) = await lines(ledger, today, "UTC")
     assert (adjusted.cost, adjusted.unknown, adjusted.flags) == (21 * CENT, -21 * CENT, "reconciled")
+
+
+async def test_a_day_that_the_bill_does_not_mention_resolves_nothing(ledger: Ledger) -> None:
+    await call(ledger, "u", None)
+    await call(ledger, "s", CENT)
+    (found,) = await compared(ledger, {}, resolve=True, billed=[])
+    assert (found.verdict, found.resolution) == (Verdict.NOT_BILLED, {})
+    assert (await stored_attempts(ledger))["u/1"].state == "unknown"
 
 
 async def test_a_late_answer_wins_over_the_bill(ledger: Ledger) -> None:

@@ -195,6 +195,18 @@ async def test_an_address_that_guesses_is_told_to_wait_and_then_may_try_again(
     assert (await refused(authenticator, bearer(new_key()))).status == 401
 
 
+async def test_a_key_in_use_is_not_locked_out_by_those_who_guess_beside_it(
+    authenticator: Authenticator, keys: FakeKeys, clock: Clock
+) -> None:
+    key = keys.add()
+    await authenticator.authenticate(bearer(key), ADDRESS)
+    for _ in range(ALLOWED):
+        await refused(authenticator, bearer(new_key()))
+    clock.now += REMEMBERED + 0.1
+    assert (await refused(authenticator, bearer(new_key()))).status == 429
+    assert (await authenticator.authenticate(bearer(key), ADDRESS)).key_name == "stored"
+
+
 async def test_a_script_with_one_wrong_key_does_not_lock_its_neighbours_out(
     authenticator: Authenticator, keys: FakeKeys
 ) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -68,6 +69,22 @@ async def test_a_body_over_the_cap_is_refused(tmp_path: Path) -> None:
         await fill(spool, bytes(1_001), 100)
     spool.close()
     room.close()
+
+
+async def test_a_full_disk_keeps_no_file(room: SpoolRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int, data: bytes, at: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    await room.in_thread(lambda: None)  # the room's first thread and what it opens
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        spool = room.spool()
+        with pytest.raises(SpoolFailed):
+            await fill(spool, bytes(400_000), 100_000)
+        spool.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert room.in_memory == 0
 
 
 async def test_a_disk_that_cannot_take_it_is_told_apart() -> None:
