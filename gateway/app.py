@@ -19,7 +19,7 @@ from gateway.engine.admission import Admissions
 from gateway.engine.alerts import Alerts
 from gateway.engine.books import Books
 from gateway.engine.engine import Engine
-from gateway.engine.keeping import open_keeping
+from gateway.engine.keeping import Keeping, open_keeping
 from gateway.engine.webhook import Webhook, signing_key
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.pepper import load_pepper
@@ -42,6 +42,8 @@ class Gateway:
     engine: Engine
     directory: ModelDirectory
     pepper: bytes
+    limits: LimitBook
+    keeping: Keeping
 
 
 @asynccontextmanager
@@ -93,7 +95,7 @@ async def open_gateway(loaded: Loaded) -> AsyncIterator[Gateway]:
                 quota=keeping.store,
             )
         )
-        yield Gateway(app, settings, ledger, engine, models, pepper)
+        yield Gateway(app, settings, ledger, engine, models, pepper, book, keeping)
 
 
 def _providers(loaded: Loaded, client: UpstreamClient) -> tuple[Mapping[str, Provider], Mapping[str, str]]:

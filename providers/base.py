@@ -25,6 +25,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import BinaryIO, Protocol, runtime_checkable
 
+from providers.scrub import Scrubber
+
 
 class Operation(StrEnum):
     """The two jobs; the values are OpenAI's path words and the ledger's ``operation`` column."""
@@ -120,6 +122,8 @@ class ImageResult:
     content_type: str = "application/json"
     upstream_request_id: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    scrub: Scrubber = field(default_factory=Scrubber)
+    """Knows the account's secrets, for errors that the upstream speaks inside its answer."""
 
 
 class ProviderError(Exception):

@@ -118,6 +118,7 @@ class OpenAIDialect:
                 content_type=self._content_type(reply, request.stream),
                 upstream_request_id=request_id(reply.headers),
                 headers=_kept(reply.headers),
+                scrub=self._scrub,
                 aclose=held.pop_all().aclose,
             )
 

@@ -12,10 +12,11 @@ from providers.openai_errors import refusal
 from providers.scrub import Scrubber
 
 _USER_ERRORS = ("image_generation_user_error", "invalid_request_error")
-_SCRUB = Scrubber(())
 
 
-def error_in_answer(document: Mapping[str, object], *, provider: str, prompt: str) -> ProviderError | None:
+def error_in_answer(
+    document: Mapping[str, object], *, provider: str, prompt: str, scrub: Scrubber
+) -> ProviderError | None:
     """The error a document speaks, classified as the same words would be with a status line of their own
     (400 for the user's errors, else 500); None where it speaks none. The provider itself says that it made
     nothing, so the certainty is ``rejected`` or ``failed``."""
@@ -27,5 +28,5 @@ def error_in_answer(document: Mapping[str, object], *, provider: str, prompt: st
     words = {**error, "message": error.get("message") or "the provider reported an error without a message"}
     status = 400 if error.get("type") in _USER_ERRORS else 500
     return refusal(
-        status, {}, msgspec.json.encode({"error": words}), provider=provider, scrub=_SCRUB, prompt=prompt
+        status, {}, msgspec.json.encode({"error": words}), provider=provider, scrub=scrub, prompt=prompt
     )

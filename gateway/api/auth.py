@@ -101,14 +101,15 @@ class Authenticator:
             # A key that was right a moment ago is not made to wait for what others at its address do wrong.
             if known is None or known.caller is None:
                 self._hold_back(address)
-            known = self._remember(digest, await self._keystore.find(digest))
+            record = await self._keystore.find(digest)
+            known = self._remember(digest, record)
             if known.caller is None:
-                raise self._refusal(key, address)
+                raise self._refusal(key, address, record.id if record is not None else None)
         if known.caller is None:
             # The same wrong key again within seconds: a script in a loop, not somebody who guesses.
             raise _wrong_key(key)
         if _is_past(known.expires_at):
-            raise self._refusal(key, address)
+            raise self._refusal(key, address, known.caller.key_id)
         return known.caller
 
     def _remember(self, digest: str, record: KeyRecord | None) -> _Remembered:
@@ -152,10 +153,11 @@ class Authenticator:
                 retry_after=wait,
             )
 
-    def _refusal(self, key: str, address: str) -> Unauthenticated:
+    def _refusal(self, key: str, address: str, key_id: str | None = None) -> Unauthenticated:
+        """The one answer; the log alone is told whose key it was, where it was ever one."""
         self._failed.count(address)
         hashed = sha256(address.encode()).hexdigest()[:16]
-        _log.info("key_refused", address_hash=hashed)
+        _log.info("key_refused", address_hash=hashed, key_id=key_id)
         return _wrong_key(key)
 
 

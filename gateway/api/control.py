@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -27,9 +28,18 @@ _log = structlog.get_logger("imagegate.control")
 LARGEST_BODY = 64 * 1024
 
 
-def build_control_app(ledger: Ledger, pepper: bytes, token: str, settings: Settings) -> Litestar:
-    """The app to serve on 127.0.0.1; every call needs ``Authorization: Bearer TOKEN``."""
-    administration = Administration(ledger, settings, lambda: pepper)
+def build_control_app(
+    ledger: Ledger,
+    pepper: bytes,
+    token: str,
+    settings: Settings,
+    *,
+    model_of: Callable[[str], str],
+    on_credit: Callable[[], Awaitable[None]],
+) -> Litestar:
+    """The app to serve on 127.0.0.1; every call needs ``Authorization: Bearer TOKEN``. ``model_of`` and
+    ``on_credit`` as of :class:`Administration`."""
+    administration = Administration(ledger, settings, lambda: pepper, model_of=model_of, on_credit=on_credit)
     expected = f"Bearer {token}".encode()
 
     def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:

@@ -13,12 +13,14 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import rich_click as click
 
+from config.catalog import load_catalog
 from config.loader import ConfigErrors, load
 from config.schema import Settings
 from config.secrets import SecretMissing
@@ -29,6 +31,7 @@ from gateway.ledger.ledger import Ledger
 from gateway.ledger.lock import HeldLock, take_data_folder
 from gateway.ledger.pepper import load_pepper
 from gateway.ledger.refusals import ControlAddress, InUse, LedgerRefused
+from gateway.quota.of_settings import LimitBook
 from gateway.telemetry import log
 
 CALL_SECONDS = 30.0
@@ -129,7 +132,9 @@ def _opened(url: str, settings: Settings, base: Path) -> Iterator[Control]:
     with asyncio.Runner() as runner:
         ledger = runner.run(Ledger.open(url, base))
         try:
-            yield _Here(runner, Administration(ledger, settings, lambda: load_pepper(settings, base)))
+            model_of = LimitBook(settings, load_catalog()).model_of
+            pepper = partial(load_pepper, settings, base)
+            yield _Here(runner, Administration(ledger, settings, pepper, model_of=model_of))
         finally:
             runner.run(ledger.close())
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import rich_click as click
 
 from gateway.cli.check import check
+from gateway.cli.close import close
+from gateway.cli.credit import credit
 from gateway.cli.drill import drill
+from gateway.cli.export import export
 from gateway.cli.keys import keys
+from gateway.cli.reconcile import reconcile
 from gateway.cli.serve import serve
 from gateway.cli.usage import usage
 from gateway.version import VERSION
@@ -18,7 +22,7 @@ def cli() -> None:
     """An OpenAI-compatible gateway for images: keys, quotas, failover and exact costs."""
 
 
-for command in (serve, check, keys, usage, drill):
+for command in (serve, check, keys, usage, export, close, credit, reconcile, drill):
     cli.add_command(command)
 
 

@@ -105,9 +105,15 @@ async def _serve(loaded: Loaded, *, embedded: bool) -> int:
         async with open_gateway(loaded) as gateway:
             control_socket = _listen("127.0.0.1", 0)
             token = secrets.token_urlsafe(32)
-            control = _Server(
-                _config(build_control_app(gateway.ledger, gateway.pepper, token, settings), control_socket)
+            operations = build_control_app(
+                gateway.ledger,
+                gateway.pepper,
+                token,
+                settings,
+                model_of=gateway.limits.model_of,
+                on_credit=gateway.keeping.credited,
             )
+            control = _Server(_config(operations, control_socket))
             control_task = asyncio.create_task(control.serve([control_socket]))
             lock.publish(ControlAddress(f"http://127.0.0.1:{control_socket.getsockname()[1]}", token))
             try:

@@ -53,7 +53,7 @@ def welcome(gateway: Gateway, loaded: Loaded, address: str, key: str | None, *, 
         lines.append(f"  key      in {path} (delete the file once you have it elsewhere)")
         export = f"export IMAGEGATE_KEY=$(cat {shlex.quote(str(path))})"
     else:
-        lines.append(f"  key      the one you have; another: {_new_key(gateway, loaded, embedded=embedded)}")
+        lines.append(f"  key      yours; a new one: {_new_key(gateway, loaded, embedded=embedded)}")
         export = 'export IMAGEGATE_KEY="sk-ig-..."   # your key'
     model = _free_model(gateway)
     if model is None:

@@ -8,10 +8,11 @@ hold: a limit that is new today counts what its window already saw.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
+from gateway.ledger.accounts.credits import Credited
 from gateway.ledger.counted import Counted, Span
 from gateway.ledger.snapshot import OpenAttempt
 from gateway.quota.holds import Line
@@ -104,6 +105,36 @@ def lines(window: OpenWindow, sums: Sequence[Counted]) -> Iterable[Line]:
             amount = min(amounts[rule.measure], MAX_AMOUNT)
             if amount:
                 yield _line(rule.limit(owner), amount, *_place(window, bucket), window.spot.param)
+
+
+_LEVELS = {
+    "org": Level.ORGANIZATION,
+    "project": Level.PROJECT,
+    "key": Level.KEY,
+    "user": Level.END_USER,
+}
+
+
+def credited_lines(
+    window: OpenWindow, sums: Sequence[Credited], name_of: Callable[[str], str]
+) -> Iterable[Line]:
+    """What was given back in the window, as lines of the dollar counters of exactly its scope. ``name_of``
+    gives the one name under which a model is counted."""
+    given: dict[tuple[Level, Owner, str | None, int], int] = defaultdict(int)
+    for each in sums:
+        whose, _, model = each.scope.partition("@")
+        level, *owner = map(unquote, whose.split(":"))
+        place = (_LEVELS[level], Owner(*owner), name_of(unquote(model)) if model else None, each.bucket)
+        given[place] += each.amount
+    for (at, owned_by, counted_as, bucket), amount in given.items():
+        for rule in window.rules:
+            if (
+                (rule.measure, rule.level, rule.model) == (Measure.SPEND, at, counted_as)
+                and rule.project_id in (None, owned_by.project_id)
+                and rule.key_id in (None, owned_by.key_id)
+            ):
+                exact = min(max(amount, 0), MAX_AMOUNT)
+                yield _line(rule.limit(owned_by), exact, *_place(window, bucket), window.spot.param)
 
 
 def open_lines(

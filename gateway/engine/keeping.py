@@ -43,6 +43,14 @@ class Keeping:
     store: GuardedStore
     keeper: Keeper
 
+    async def credited(self) -> None:
+        """A credit was entered: its room is there when this returns. Where the store or the ledger is away,
+        the drift check tells of it within a minute of their return."""
+        try:
+            await self.keeper.credit()
+        except Unavailable as error:
+            _log.warning("credit_counts_later", code=error.code)
+
 
 @asynccontextmanager
 async def open_keeping(

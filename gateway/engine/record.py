@@ -12,8 +12,18 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
-from gateway.engine.counters import Place, Rule, by_place, lines, open_lines, windows
+from gateway.engine.counters import (
+    OpenWindow,
+    Place,
+    Rule,
+    by_place,
+    credited_lines,
+    lines,
+    open_lines,
+    windows,
+)
 from gateway.images.amounts import NanoDollars
+from gateway.ledger.accounts.credits import Given
 from gateway.ledger.counted import Counted, used_tokens
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import AttemptEnd, AttemptState, NewAttempt
@@ -23,7 +33,7 @@ from gateway.quota.holds import Amounts, Hold, Line, State, load
 from gateway.quota.keeper import Account
 from gateway.quota.local import wall_clock
 from gateway.quota.of_settings import names_of, nobody
-from gateway.quota.outcomes import LEASE_MS, Epoch, Moved, OpenHold, Verdict
+from gateway.quota.outcomes import LEASE_MS, Credits, Epoch, Moved, OpenHold, Verdict
 from gateway.quota.terms import Kind, Measure
 from gateway.quota.windows import Calendar, from_ms, to_ms
 
@@ -94,7 +104,7 @@ class LedgerRecord:
     async def account(self, rids: Sequence[str], before: int | None) -> Account:
         now = self._clock() if before is None else before
         calendar = self._calendar()
-        rules = [rule for rule in self._rules() if rule.kind in (Kind.WINDOW, Kind.ROLLING)]
+        rules = self._summed()
         asked = windows(rules, calendar, now)
         moment = None if before is None else from_ms(before)
         found = await self._ledger.snapshot(rids, moment, [window.span for window in asked])
@@ -106,7 +116,26 @@ class LedgerRecord:
         holds = (
             _open_hold(self._named(attempt), each, calendar, new=before is None) for attempt in found.open
         )
-        return Account(_verdicts(found.standings), list(told.values()), [x for x in holds if x is not None])
+        return Account(
+            _verdicts(found.standings),
+            list(told.values()),
+            [x for x in holds if x is not None],
+            self._credits(asked, found.given),
+        )
+
+    async def credits(self) -> Credits:
+        asked = windows(self._summed(), self._calendar(), self._clock())
+        return self._credits(asked, await self._ledger.accounts.given([window.span for window in asked]))
+
+    def _summed(self) -> list[Rule]:
+        return [rule for rule in self._rules() if rule.kind in (Kind.WINDOW, Kind.ROLLING)]
+
+    def _credits(self, asked: Sequence[OpenWindow], given: Given) -> Credits:
+        told: dict[tuple[str, str], Line] = {}
+        for window, sums in zip(asked, given.sums, strict=True):
+            for line in credited_lines(window, sums, self._name_of):
+                told[line.key, line.slot] = line
+        return Credits(given.entries, list(told.values()))
 
     def _named(self, row: Row) -> Row:
         """The row as admission counts it: an alias under its model's name, and calls without an end user as

@@ -168,7 +168,7 @@ def described(standing: Standing, needed: int | None = None) -> dict[str, object
         "rolling": limit.rolling,
         "shadow": limit.shadow,
         "limit": amount_of(limit, limit.amount),
-        "used": amount_of(limit, standing.settled),
+        "used": amount_of(limit, standing.charged),
         "held": amount_of(limit, standing.held),
         "unknown": amount_of(limit, standing.unknown),
         "remaining": amount_of(limit, standing.left),
@@ -188,7 +188,7 @@ def noted(refused: Refused) -> dict[str, object]:
 
 def _spend_words(binding: Binding, caller: Caller) -> str:
     standing, limit = binding.standing, binding.limit
-    rest = f"${_usd(standing.settled)} is spent, running calls hold ${_usd(standing.held)}"
+    rest = f"${_usd(standing.charged)} is spent, running calls hold ${_usd(standing.held)}"
     if standing.unknown:
         rest += f" and ${_usd(standing.unknown)} is of unknown outcome"
     text = (

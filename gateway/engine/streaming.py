@@ -60,7 +60,9 @@ async def relay_stream(
             room,
             outlet,
             streamed,
-            lambda document: error_in_answer(document, provider=provider, prompt=call.prompt),
+            lambda document: error_in_answer(
+                document, provider=provider, prompt=call.prompt, scrub=result.scrub
+            ),
         )
     except ProviderError as error:
         if streamed.images >= call.n:
@@ -89,6 +91,7 @@ async def _relay_events(
                 if _wanted(event, streamed, spoken):
                     outlet.relayed = True
                     outlet.put(spool if event.named else await _with_name(spool, event.name, room))
+                    streamed.images += event.final  # only what the client will get ends a stream well
                 else:
                     spool.close()
                 spool = room.spool()
@@ -101,7 +104,7 @@ async def _relay_events(
 
 
 def _wanted(event: Event, streamed: Streamed, spoken: _Spoken) -> bool:
-    """Whether the event is relayed; counts it if it completes a picture. Raises on an error event."""
+    """Whether the event is relayed; keeps its usage if it completes a picture. Raises on an error event."""
     if event.scanned is None:
         if event.image:
             raise BadAnswer("an event of the stream is not well-formed")
@@ -117,7 +120,6 @@ def _wanted(event: Event, streamed: Streamed, spoken: _Spoken) -> bool:
         raise UnusableAnswer(Kind.EMPTY, "an event of the stream holds no picture", read_usage(document))
     judge(event.scanned, encoded)
     if event.final:
-        streamed.images += 1
         streamed.usage = add(streamed.usage, read_usage(document))
         streamed.facts = document
     return True

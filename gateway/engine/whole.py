@@ -48,7 +48,7 @@ async def receive_whole(result: ImageResult, room: SpoolRoom, *, provider: str, 
     try:
         lost = await _fill(result, spool, scanner)
         scanned = scanner.finish()
-        error = error_in_answer(scanned.document, provider=provider, prompt=prompt)
+        error = error_in_answer(scanned.document, provider=provider, prompt=prompt, scrub=result.scrub)
         if error is not None and not scanned.document.get("data"):
             raise error
         usage = read_usage(scanned.document)

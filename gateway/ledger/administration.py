@@ -27,10 +27,28 @@ DEFAULT_PROJECT = "default"
 DEFAULT_DAYS = 30
 
 
-class Administration:
-    """``pepper`` is asked only when a key is made, so that reading needs no secret."""
+def _as_given(model: str) -> str:
+    return model
 
-    def __init__(self, ledger: Ledger, settings: Settings, pepper: Callable[[], bytes]) -> None:
+
+async def _nobody_counts() -> None:
+    """Without a server there are no counters; the next one builds its own from the ledger."""
+
+
+class Administration:
+    """``pepper`` is asked only when a key is made, so that reading needs no secret. ``model_of`` gives the one
+    name under which a model is counted. ``on_credit`` is called when a credit was entered or taken back, and
+    must not raise."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: Settings,
+        pepper: Callable[[], bytes],
+        *,
+        model_of: Callable[[str], str] = _as_given,
+        on_credit: Callable[[], Awaitable[None]] = _nobody_counts,
+    ) -> None:
         self._ledger = ledger
         self._organization = settings.organization
         self._pepper = pepper
@@ -40,7 +58,7 @@ class Administration:
             "keys/revoke": self._revoke_key,
             "usage": self._usage,
             "status": self._status,
-            **AccountOperations(ledger.accounts, settings.organization, pepper).table,
+            **AccountOperations(ledger.accounts, settings.organization, pepper, model_of, on_credit).table,
         }
 
     async def perform(self, operation: str, body: Mapping[str, object]) -> Json:

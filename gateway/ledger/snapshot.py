@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
+from gateway.ledger.accounts.credits import Given, given
 from gateway.ledger.counted import USED_TOKENS, Counted, Span, counted
 from gateway.ledger.records import AttemptState, NanoDollars
 from gateway.ledger.rollups import chunks
@@ -44,21 +45,24 @@ class OpenAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """``sums`` in the order of the spans that were asked for."""
+    """``sums`` and credits in the order of the spans that were asked for."""
 
     standings: Mapping[str, Standing]
     open: Sequence[OpenAttempt]
     sums: Sequence[Sequence[Counted]]
+    given: Given
 
 
 def snapshot(
     connection: Connection, ids: Sequence[str], before: datetime | None, spans: Sequence[Span]
 ) -> Snapshot:
-    """Open attempts and sums are of attempts admitted before ``before``; None: of all."""
+    """Open attempts and sums are of attempts admitted before ``before``; None: of all. Credits are always all
+    that were entered."""
     return Snapshot(
         standings(connection, ids),
         _open(connection, before),
         [counted(connection, span, before) for span in spans],
+        given(connection, spans),
     )
 
 

@@ -25,6 +25,7 @@ from gateway.quota.local import wall_clock
 from gateway.quota.outcomes import (
     REAP_BATCH,
     Admitted,
+    Credits,
     Drift,
     End,
     Epoch,
@@ -181,6 +182,9 @@ class GuardedStore:
 
     async def raise_to(self, sums: Sums, as_of: int) -> Sequence[Drift]:
         return await self._inner.raise_to(sums, as_of)
+
+    async def credit(self, credits: Credits) -> None:
+        await self._inner.credit(credits)
 
     async def identity(self) -> str | None:
         return await self._inner.identity()

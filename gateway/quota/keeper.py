@@ -15,7 +15,17 @@ from gateway.errors import Unavailable
 from gateway.quota.away import GuardedStore
 from gateway.quota.errors import Rebuilding
 from gateway.quota.holds import Hold, Line
-from gateway.quota.outcomes import HEARTBEAT_SECONDS, REAP_BATCH, Drift, End, Epoch, Moved, OpenHold, Verdict
+from gateway.quota.outcomes import (
+    HEARTBEAT_SECONDS,
+    REAP_BATCH,
+    Credits,
+    Drift,
+    End,
+    Epoch,
+    Moved,
+    OpenHold,
+    Verdict,
+)
 from gateway.quota.terms import Measure
 
 REAP_SECONDS = 15
@@ -27,16 +37,20 @@ _AT_ONCE = frozenset({Measure.REQUESTS, Measure.IMAGES})
 """What counts for good from the moment it is sent."""
 
 
+NO_CREDITS = Credits(0, ())
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """One snapshot of the ledger (one transaction): what it says of the attempts asked for, the settled sums
     of the windows that limits count in now, and all open attempts. Sums and open attempts are of attempts
     admitted before the moment asked for; a sum of requests or images counts those that have ended after they
-    were dispatched."""
+    were dispatched. ``credits`` are all, whenever they were entered."""
 
     verdicts: Mapping[str, Verdict]
     sums: Sequence[Line]
     open_holds: Sequence[OpenHold]
+    credits: Credits = NO_CREDITS
 
 
 class Record(Protocol):
@@ -51,6 +65,8 @@ class Record(Protocol):
     async def account(self, rids: Sequence[str], before: int | None) -> Account:
         """``before`` in ms by the store's clock (``Hold.admitted``); None: everything."""
         ...
+
+    async def credits(self) -> Credits: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +116,8 @@ class Keeper:
                 return moved
 
     async def drift(self) -> tuple[Sequence[Drift], Sequence[str]]:
-        """Bring the store to what the ledger knows: ends that it missed, attempts that it never saw, sums.
+        """Bring the store to what the ledger knows: ends that it missed, attempts that it never saw, sums,
+        credits.
 
         The sums are of attempts admitted before the store was asked for its open ones. Each of those is open
         there (and ended here, if the ledger has ended it), has ended there, or was never seen; so no amount
@@ -113,9 +130,14 @@ class Keeper:
         await self._store.end([End(holds[rid], ended[rid].state, ended[rid].actual) for rid in holds])
         there = set(known.rids)
         adopted = await self._store.adopt([each for each in account.open_holds if each.hold.rid not in there])
+        await self._store.credit(account.credits)
         drifts = await self._store.raise_to(account.sums, known.as_of)
         # Counters have the requests and images of attempts that have not ended; the ledger's sums do not.
         return [each for each in drifts if each.raised or each.line.measure not in _AT_ONCE], adopted
+
+    async def credit(self) -> None:
+        """Tell the store of credits now and not at the next drift check."""
+        await self._store.credit(await self._record.credits())
 
     async def rebuild(self) -> Epoch | None:
         """Build the counters anew from the ledger; None where another replica is at it."""
@@ -125,6 +147,7 @@ class Keeper:
         await self._store.freeze(epoch)
         account = await self._record.account([], None)
         await self._store.rebuild(epoch, account.sums, account.open_holds)
+        await self._store.credit(account.credits)
         return epoch
 
     async def warm(self) -> None:

@@ -26,6 +26,7 @@ from gateway.quota.holds import (
 from gateway.quota.outcomes import (
     REAP_BATCH,
     Admitted,
+    Credits,
     Drift,
     End,
     Epoch,
@@ -80,14 +81,15 @@ class _Record:
 
 @dataclass(slots=True)
 class _Cell:
-    """Sums of one window or one bucket."""
+    """Sums of one window or one bucket, and what was given back in it."""
 
     expires: int
+    credited: int = 0
     sums: dict[str, int] = field(default_factory=lambda: {SETTLED: 0, HELD: 0, UNKNOWN: 0})
 
     @property
     def total(self) -> int:
-        return sum(self.sums.values())
+        return sum(self.sums.values()) - self.credited
 
 
 class LocalQuotaStore:
@@ -116,6 +118,7 @@ class LocalQuotaStore:
         self._ended: deque[tuple[int, str]] = deque()
         self._horizon = 0
         self._pruned = 0
+        self._credits = 0
 
     async def start(self) -> None:
         """Nothing to check: the process keeps its own memory."""
@@ -249,6 +252,14 @@ class LocalQuotaStore:
         self._horizon = max(self._horizon, as_of)
         return drifts
 
+    async def credit(self, credits: Credits) -> None:
+        self._warm()
+        if credits.version < self._credits:
+            return
+        for line in merged(credits.lines):
+            self._cell(line).credited = line.amount
+        self._credits = credits.version
+
     async def adopt(self, open_holds: Sequence[OpenHold]) -> Sequence[str]:
         now = self._warm()
         unseen = [each for each in open_holds if each.hold.rid not in self._records]
@@ -377,7 +388,9 @@ class LocalQuotaStore:
         match line.kind:
             case Kind.WINDOW:
                 cell = self._windows.get(line.key)
-                return Tally(cell.sums[SETTLED], cell.sums[HELD], cell.sums[UNKNOWN]) if cell else Tally()
+                if cell is None:
+                    return Tally()
+                return Tally(cell.sums[SETTLED] - cell.credited, cell.sums[HELD], cell.sums[UNKNOWN])
             case Kind.RATE:
                 debt, since = self._rates.get(line.key, (0, now))
                 return Tally(decayed(debt, since, now, line.param))
@@ -399,7 +412,8 @@ class LocalQuotaStore:
         amount = gate.enforced if gate.enforced is not None else gate.trial
         totals = {number: cell.total for number, cell in cells.items()}
         frees = NEVER if amount is None else free_at(totals, gate.spot.param, gate.need, amount)
-        return Tally(sums[SETTLED], sums[HELD], sums[UNKNOWN], frees)
+        credited = sum(cell.credited for cell in cells.values())
+        return Tally(sums[SETTLED] - credited, sums[HELD], sums[UNKNOWN], frees)
 
     def _cell(self, line: Line) -> _Cell:
         if line.kind is Kind.ROLLING:

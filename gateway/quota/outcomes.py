@@ -43,8 +43,9 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where one limit stands. For a rate, ``settled`` is what its bucket still remembers and ``resets_at``
-    when that is nothing; for ``concurrent``, ``held`` counts live leases."""
+    """Where one limit stands. ``settled`` is less what credits gave back, and negative where they gave more
+    than was spent: that much may be spent above the limit's amount. For a rate, it is what its bucket still
+    remembers and ``resets_at`` when that is nothing; for ``concurrent``, ``held`` counts live leases."""
 
     limit: Limit
     window: str
@@ -53,6 +54,11 @@ class Standing:
     unknown: int
     resets_at: datetime | None
     """When the window ends; None: it does not."""
+
+    @property
+    def charged(self) -> int:
+        """``settled`` as it is shown: never less than nothing."""
+        return max(self.settled, 0)
 
     @property
     def used(self) -> int:
@@ -143,6 +149,15 @@ class Drift:
     line: Line
     counter: int
     raised: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Credits:
+    """All that the ledger says was given back in the windows of now, as lines; a line of 0 was taken back.
+    ``version`` grows with each entry: a store that knows a higher one has heard a later word."""
+
+    version: int
+    lines: Sequence[Line]
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from gateway.quota.local import wall_clock
 from gateway.quota.outcomes import (
     REAP_BATCH,
     Admitted,
+    Credits,
     Drift,
     End,
     Epoch,
@@ -217,6 +218,10 @@ class RedisQuotaStore:
                 if int(was) != line.amount:
                     drifts.append(Drift(line, int(was), raised=int(was) < line.amount))
         return drifts
+
+    async def credit(self, credits: Credits) -> None:
+        for lines in _batches(merged(credits.lines)):
+            await self._run("credit", partial(wire.credit, credits.version, lines))
 
     async def claim(self) -> bool:
         name = f"{self._root}building"

@@ -20,6 +20,7 @@ from gateway.quota.holds import Amounts, DispatchedHold, Hold
 from gateway.quota.outcomes import (
     REAP_BATCH,
     Admitted,
+    Credits,
     Drift,
     End,
     Epoch,
@@ -118,6 +119,11 @@ class QuotaStore(Protocol):
         """Raise counters that are below the ledger's sums; never lower one. ``as_of`` (ms by the store's
         clock): the sums are of attempts admitted before it, and all that the store knows of those is applied
         (``keeper.drift`` does both)."""
+        ...
+
+    async def credit(self, credits: Credits) -> None:
+        """Take over what was given back, whole: each line's amount stands instead of what stood there, beside
+        the sums and never in them. Nothing happens where a later ``version`` was told before."""
         ...
 
     async def adopt(self, open_holds: Sequence[OpenHold]) -> Sequence[str]:

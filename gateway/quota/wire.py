@@ -96,6 +96,10 @@ def raise_sums(as_of: int, lines: Sequence[Line], keys: Keys) -> Call:
     return [as_of, dump_lines(tuple(lines)), keys.counters(lines)]
 
 
+def credit(version: int, lines: Sequence[Line], keys: Keys) -> Call:
+    return [version, keys.place("credits"), dump_lines(tuple(lines)), keys.counters(lines)]
+
+
 def standing(gates: Sequence[Gate], keys: Keys) -> Call:
     rows = []
     for gate in gates:

@@ -19,7 +19,7 @@ from gateway.ledger.accounts import adjustments, closing, journal, live, reconci
 from gateway.ledger.accounts import credits as crediting
 from gateway.ledger.accounts.chunks import digest_of, unpack
 from gateway.ledger.accounts.closing import ClosedMonth, Closer
-from gateway.ledger.accounts.credits import Credit, Credited
+from gateway.ledger.accounts.credits import Credit, Given
 from gateway.ledger.accounts.lines import Line, Maker, Names
 from gateway.ledger.accounts.live import Position
 from gateway.ledger.accounts.months import Month, span
@@ -184,9 +184,9 @@ class Accounts:
     async def credits(self) -> Sequence[Credit]:
         return await self._store.read(crediting.listed)
 
-    async def credited(self, spans: Sequence[Span], before: datetime | None) -> Sequence[Sequence[Credited]]:
-        """What scopes were given in windows, in the order of ``spans``; see credits.py."""
-        return await self._store.read(lambda c: [crediting.credited(c, each, before) for each in spans])
+    async def given(self, spans: Sequence[Span]) -> Given:
+        """What scopes were given in windows; see credits.py."""
+        return await self._store.read(lambda c: crediting.given(c, spans))
 
     async def book(self, signing_key: bytes) -> Book:
         def work(connection: Connection) -> Book:

@@ -48,11 +48,20 @@ class Credit:
 @dataclass(frozen=True, slots=True)
 class Credited:
     """What a scope (``gateway.quota.terms.Scope.text``) was given in a window, to be taken off what is
-    settled there. ``bucket`` 0 where the span has no buckets."""
+    settled there; 0 where all of it was taken back. ``bucket`` 0 where the span has no buckets."""
 
     bucket: int
     scope: str
     amount: NanoDollars
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What scopes were given in windows, in the order of the spans that were asked for. ``entries``: how many
+    there were in all, so that of two readings the later is known."""
+
+    entries: int
+    sums: Sequence[Sequence[Credited]]
 
 
 def give(
@@ -125,11 +134,18 @@ def listed(connection: Connection) -> Sequence[Credit]:
     return [_credit(row) for row in rows]
 
 
-def credited(connection: Connection, span: Span, before: datetime | None) -> list[Credited]:
-    """Sums by scope of what counts in ``span`` and before ``before``, for the keepers of limits; as
-    ``gateway.ledger.counted.counted`` tells what was spent."""
+def given(connection: Connection, spans: Sequence[Span]) -> Given:
+    """For the keepers of limits."""
+    # The count first: where the database shows what was entered in between, the sums are newer than it says,
+    # and the next reading counts as the later one.
+    entries = connection.scalar(select(func.count()).select_from(credits)) or 0
+    return Given(entries, [credited(connection, span) if entries else [] for span in spans])
+
+
+def credited(connection: Connection, span: Span) -> list[Credited]:
+    """Sums by scope of what counts in ``span``, as ``gateway.ledger.counted.counted`` tells what was spent."""
     lo = to_micros(span.start)
-    hi = min(FOREVER if end is None else to_micros(end) for end in (span.end, before))
+    hi = FOREVER if span.end is None else to_micros(span.end)
     at = type_coerce(credits.c.counts_at, BigInt)
     length = span.bucket_ms * 1000 if span.bucket_ms else FOREVER
     bucket = (at // literal(length, BigInt)).label("bucket")
@@ -139,10 +155,9 @@ def credited(connection: Connection, span: Span, before: datetime | None) -> lis
         .group_by(bucket, credits.c.scope)
         .order_by(bucket, credits.c.scope)
     )
-    found = [
+    return [
         Credited(row.bucket, row.scope, NanoDollars(int(row.amount))) for row in connection.execute(query)
     ]
-    return [each for each in found if each.amount]
 
 
 def unlike_journal(connection: Connection, entries: Sequence[journal.JournalEntry]) -> list[str]:

@@ -36,14 +36,22 @@ BILLED_AFTER = timedelta(days=1)
 
 
 class AccountOperations:
-    """``pepper`` is asked only where something is signed or checked."""
+    """``pepper`` is asked only where something is signed or checked; ``model_of`` and ``on_credit`` as of
+    :class:`gateway.ledger.administration.Administration`."""
 
     def __init__(
-        self, accounts: Accounts, organization: OrganizationSettings, pepper: Callable[[], bytes]
+        self,
+        accounts: Accounts,
+        organization: OrganizationSettings,
+        pepper: Callable[[], bytes],
+        model_of: Callable[[str], str],
+        on_credit: Callable[[], Awaitable[None]],
     ) -> None:
         self._accounts = accounts
         self._organization = organization
         self._pepper = pepper
+        self._model_of = model_of
+        self._on_credit = on_credit
 
     @property
     def table(self) -> Mapping[str, Callable[[Body], Awaitable[Json]]]:
@@ -122,15 +130,17 @@ class AccountOperations:
             raise InvalidRequest(
                 "'usd' must be dollars with at most nine decimals, such as 5 or 0.50.", param="usd"
             ) from None
+        model = None if body.get("model") is None else self._model_of(_text(body, "model"))
         credit = await self._accounts.give(
             _text(body, "scope"),
-            _text(body, "model", "") or None,
+            model,
             amount,
             reason=_text(body, "reason"),
             entered_by=_text(body, "who"),
             declared=self._declared(),
             signing_key=signing_key(self._pepper()),
         )
+        await self._on_credit()
         return credit_json(credit)
 
     async def void(self, body: Body) -> Json:
@@ -141,6 +151,7 @@ class AccountOperations:
             entered_by=_text(body, "who"),
             signing_key=signing_key(self._pepper()),
         )
+        await self._on_credit()
         return credit_json(credit)
 
     async def credits(self, body: Body) -> Json:

@@ -205,6 +205,9 @@ local function rolling(gate, need)
       old[#old + 1] = all[i]  -- one window longer than it counts: the clock may be set back
     elseif number >= current - BUCKETS then
       local amount = tonumber(all[i + 1])
+      if where == 'c' then  -- what credits gave back
+        where, amount = 's', -amount
+      end
       if not totals[number] then
         totals[number] = 0
         numbers[#numbers + 1] = number
@@ -231,11 +234,12 @@ local function rolling(gate, need)
   return {sums.s, sums.h, sums.u, free}
 end
 
--- settled, held, unknown, and when a rolling window has room again. Of a rate: its debt.
+-- settled less what credits gave back, held, unknown, and when a rolling window has room again. Of a rate: its debt.
 local function tally(gate, need, now)
   if gate.kind == 'w' then
-    local kept = redis.call('HMGET', gate.key, 's', 'h', 'u')
-    return {tonumber(kept[1] or 0), tonumber(kept[2] or 0), tonumber(kept[3] or 0), -1}
+    local kept = redis.call('HMGET', gate.key, 's', 'h', 'u', 'c')
+    local settled = tonumber(kept[1] or 0) - tonumber(kept[4] or 0)
+    return {settled, tonumber(kept[2] or 0), tonumber(kept[3] or 0), -1}
   elseif gate.kind == 'g' then
     return {debt_of(gate.key, gate.param, now), 0, 0, -1}
   elseif gate.kind == 'c' then

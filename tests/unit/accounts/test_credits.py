@@ -10,20 +10,16 @@ import pytest
 from sqlalchemy import Connection, update
 
 from gateway.errors import InvalidRequest, NotFound
-from gateway.ledger.accounts.credits import Credit, Credited
+from gateway.ledger.accounts.credits import Credit, Credited, Given
 from gateway.ledger.accounts.months import Month
 from gateway.ledger.accounts.scopes import Declared, read_scope
 from gateway.ledger.accounts.tables import credits, journal
 from gateway.ledger.counted import Span
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import NanoDollars
-from gateway.quota.holds import Hold, Line, State
-from gateway.quota.outcomes import LEASE_MS, Admitted, End, Refused, Reservation
-from gateway.quota.plan import line
-from gateway.quota.terms import Limit, Measure, Scope
-from gateway.quota.windows import Calendar, from_ms, to_ms
+from gateway.quota.terms import Scope
+from gateway.quota.windows import Calendar, to_ms
 from tests.unit.accounts.books import KEY, lines
-from tests.unit.quota.worlds import World
 
 DECLARED = Declared({"growth": "proj_growth", "art": "art"}, {"art/ci": "art"})
 DAY = timedelta(days=1)
@@ -49,12 +45,12 @@ async def test_a_credit_says_who_why_and_when_and_counts_for_its_scope_alone(led
     assert (first.scope, first.project_id, first.amount) == ("project:proj_growth", "proj_growth", 5)
     assert (first.reason, first.entered_by) == ("a fault of ours", "anna")
     assert before <= first.counts_at <= datetime.now(UTC)
-    (sums,) = await ledger.accounts.credited([Span(before - DAY, before + DAY)], None)
-    assert sums == [Credited(0, "org", NanoDollars(1)), Credited(0, "project:proj_growth", NanoDollars(12))]
+    told = await ledger.accounts.given([Span(before - DAY, before + DAY)])
+    sums = [Credited(0, "org", NanoDollars(1)), Credited(0, "project:proj_growth", NanoDollars(12))]
+    assert told == Given(3, [sums])
     later, earlier = Span(before + DAY), Span(before - 2 * DAY, before)
-    assert await ledger.accounts.credited([later, earlier], None) == [[], []]
-    assert await ledger.accounts.credited([Span(before - DAY)], before) == [[]]
-    (rolling,) = await ledger.accounts.credited([Span(before - DAY, None, 60_000)], None)
+    assert (await ledger.accounts.given([later, earlier])).sums == [[], []]
+    (rolling,) = (await ledger.accounts.given([Span(before - DAY, None, 60_000)])).sums
     assert sum(each.amount for each in rolling) == 13
     assert rolling[0].bucket == to_ms(first.counts_at) // 60_000
     assert [credit.credit_id for credit in await ledger.accounts.credits()][:2] == [
@@ -69,8 +65,8 @@ async def test_a_credit_is_taken_back_by_its_opposite_in_the_same_windows_once(l
         given.credit_id, reason="typing error", entered_by="otto", signing_key=KEY
     )
     assert (taken.amount, taken.counts_at, taken.voids) == (-5, given.counts_at, given.credit_id)
-    (sums,) = await ledger.accounts.credited([Span(given.counts_at - DAY)], None)
-    assert sums == []
+    told = await ledger.accounts.given([Span(given.counts_at - DAY)])
+    assert told == Given(2, [[Credited(0, given.scope, NanoDollars(0))]])
     for credit_id in (given.credit_id, taken.credit_id):
         with pytest.raises(InvalidRequest):
             await ledger.accounts.void(credit_id, reason="x", entered_by="otto", signing_key=KEY)
@@ -178,28 +174,3 @@ async def test_replicas_sign_one_chain(postgres_database: str, tmp_path: Path) -
     finally:
         for replica in replicas:
             await replica.close()
-
-
-def credit_end(credit: Credited, credit_id: str, at: int, limits: list[Limit], calendar: Calendar) -> End:
-    """A credit as a store of counters is told of it: the settled end of an attempt that nobody has seen,
-    which held nothing and cost less than nothing, in the counters of its scope."""
-    counters = [limit for limit in limits if limit.scope.text == credit.scope]
-    held: tuple[Line, ...] = tuple(line(limit, 0, calendar, from_ms(at)) for limit in counters)
-    return End(Hold(credit_id, at, LEASE_MS, held), State.SETTLED, {Measure.SPEND: -credit.amount})
-
-
-async def test_a_counter_takes_a_credit_as_an_end_below_nothing_once(at: World) -> None:
-    store = at.store
-    month = Limit(Scope.project("p"), Measure.SPEND, 10, "month")
-    organization = Limit(Scope.organization(), Measure.SPEND, 20, "month")
-    both = [month, organization]
-    await at.rebuild([line(limit, 10, store.calendar, from_ms(at.now)) for limit in both])
-    wish = Reservation("r/1", {Measure.SPEND: 4}, both)
-    assert isinstance(await store.reserve([wish]), Refused)
-    await at.advance(1000)
-    credit = Credited(0, Scope.project("p").text, NanoDollars(5))
-    end = credit_end(credit, "credit_1", at.now, both, store.calendar)
-    moved = [*(await store.end([end])), *(await store.end([end]))]
-    assert [each.applied for each in moved] == [True, False]
-    assert [each.settled for each in await store.standing(both)] == [5, 10]
-    assert isinstance(await store.reserve([wish]), Admitted)

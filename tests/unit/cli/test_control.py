@@ -187,7 +187,12 @@ def test_the_command_holds_the_lock_while_it_works(
 
 async def test_a_failure_inside_the_server_is_an_error_with_words(tmp_path: Path) -> None:
     ledger = await Ledger.open("sqlite:///imagegate.db", tmp_path)
-    app = build_control_app(ledger, b"", "t", Settings())  # an empty pepper cannot digest a key
+
+    async def nothing() -> None:
+        return
+
+    # An empty pepper cannot digest a key.
+    app = build_control_app(ledger, b"", "t", Settings(), model_of=str, on_credit=nothing)
     async with AsyncTestClient(app, raise_server_exceptions=False) as client:
         answer = await client.post("/keys/create", json={"name": "x"}, headers={"Authorization": "Bearer t"})
     await ledger.close()
