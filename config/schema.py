@@ -45,6 +45,12 @@ class UploadSettings(Strict):
     max_request: Bytes = Field(200 * 2**20, gt=0, description="One whole request body.")
     max_parts: int = Field(64, ge=4, le=1000, description="Parts of one multipart body.")
     max_field: Bytes = Field(256 * 2**10, gt=0, description="One text part of a multipart body.")
+    json_memory: Bytes = Field(
+        256 * 2**20,
+        gt=0,
+        description="JSON bodies held at once, over all requests; one more waits for nobody and is answered "
+        "503. Files of multipart edits go to disk and do not count.",
+    )
     timeout: Seconds = Field(120.0, gt=0, description="From the first byte of a body to its last.")
 
 

@@ -10,6 +10,7 @@ from asyncio import TimerHandle, Transport
 from typing import Any
 
 import msgspec
+import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.api.abort import ABORT
@@ -25,6 +26,9 @@ _REASONS = {
     431: b"Request Header Fields Too Large",
     503: b"Service Unavailable",
 }
+
+
+_log = structlog.get_logger("imagegate.api")
 
 
 class Connection(HttpToolsProtocol):
@@ -96,8 +100,11 @@ class Connection(HttpToolsProtocol):
         self._head_timer = None
         if self.transport.is_closing():
             return
+        _log.warning("slow_client", received=self._head_bytes, seconds=HEAD_SECONDS)
         if self._head_bytes == 0:
             self.transport.close()  # nothing was ever asked, so nothing is answered
+        elif self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()  # the answer before it is still going out; nothing may be written into it
         else:
             self._refuse(
                 408,

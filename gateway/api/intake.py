@@ -9,10 +9,12 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import structlog
 from multipart import parse_options_header
 
 from config.schema import UploadSettings
 from gateway.api.body import Body
+from gateway.api.json_room import JsonRoom
 from gateway.api.multipart import boundary_of, read_form
 from gateway.api.uploads import Uploads
 from gateway.errors import RequestTimeout, UnsupportedMedia
@@ -22,6 +24,8 @@ from providers.base import Operation
 
 GENERATION_BYTES = 4 << 20
 """A generation's JSON is a prompt and a few words; 32,000 characters need at most 200 KB of escapes."""
+
+_log = structlog.get_logger("imagegate.api")
 
 JSON, FORM = "application/json", "multipart/form-data"
 _ACCEPTED = {Operation.GENERATE: (JSON,), Operation.EDIT: (FORM, JSON)}
@@ -39,6 +43,7 @@ class JsonBody:
 class Intake:
     def __init__(self, limits: UploadSettings) -> None:
         self._limits = limits
+        self._json = JsonRoom(limits.json_memory)
 
     async def read(
         self, body: Body, headers: Mapping[bytes, bytes], operation: Operation, uploads: Uploads
@@ -51,21 +56,29 @@ class Intake:
         try:
             async with asyncio.timeout(self._limits.timeout):
                 if kind == JSON:
-                    return JsonBody(operation, await _whole(body))
+                    return JsonBody(operation, await self._whole(body, uploads))
                 form = await read_form(body, boundary_of(header), self._limits, uploads)
         except TimeoutError:
             body.stalled = True
+            _log.warning("slow_client", received=body.received, seconds=self._limits.timeout)
             raise RequestTimeout(
                 f"The request's body did not arrive within {self._limits.timeout:g} seconds."
             ) from None
         return RawRequest(operation, Encoding.MULTIPART, form.fields, form.files)
 
+    async def _whole(self, body: Body, uploads: Uploads) -> bytearray:
+        data, taken = bytearray(), 0
 
-async def _whole(body: Body) -> bytearray:
-    data = bytearray()
-    while not body.complete:
-        data += await body.read()
-    return data
+        def give_back() -> None:
+            self._json.give(taken)
+
+        uploads.holds(give_back)
+        while not body.complete:
+            chunk = await body.read()
+            self._json.take(len(chunk))
+            taken += len(chunk)
+            data += chunk
+        return data
 
 
 def _content_type(header: str, headers: Mapping[bytes, bytes], operation: Operation) -> str:

@@ -12,6 +12,7 @@ import io
 import os
 import tempfile
 import weakref
+from collections.abc import Callable
 from typing import BinaryIO
 
 from gateway.errors import Unavailable
@@ -30,17 +31,24 @@ class Uploads:
         self._directory = directory
         self._room = _Room()
         self._files: list[Upload] = []
+        self._held: list[Callable[[], None]] = []
 
     def begin(self) -> Upload:
         upload = Upload(self._directory, self._room)
         self._files.append(upload)
         return upload
 
+    def holds(self, give_back: Callable[[], None]) -> None:
+        """Something else that goes with the request's bytes; given back with them."""
+        self._held.append(give_back)
+
     def close(self) -> None:
         """Give memory and disk back. Handles that are open stay readable, none can be opened after this."""
         for upload in self._files:
             upload.close()
         self._files.clear()
+        while self._held:
+            self._held.pop()()
 
 
 class _Room:

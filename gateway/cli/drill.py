@@ -23,6 +23,7 @@ from typing import Any
 import httpx
 import rich_click as click
 import uvicorn
+from redis.exceptions import RedisError
 from rich.table import Table
 
 from config.loader import Loaded
@@ -35,6 +36,7 @@ from gateway.cli.keys import console
 from gateway.errors import GatewayError
 from gateway.ledger.refusals import LedgerRefused
 from gateway.quota.connection import connect
+from gateway.quota.errors import UnsafeStore
 from gateway.telemetry import log
 
 _LIKE = "gpt-image-2"
@@ -78,7 +80,12 @@ def budget(calls: int, usd: str, quota: str, as_json: bool) -> None:
         try:
             loaded = _settings(Path(folder), key, usd, quota)
             result = asyncio.run(_drill(loaded, key, calls, Decimal(usd)))
-        except (LedgerRefused, SecretMissing, GatewayError, OSError) as error:
+        except httpx.HTTPStatusError as error:
+            said = error.response.json()["error"]["message"]
+            raise click.ClickException(
+                f"The drill's gateway cannot tell where its limit stands: {said}"
+            ) from None
+        except (LedgerRefused, SecretMissing, GatewayError, UnsafeStore, OSError) as error:
             raise click.ClickException(str(error)) from None
     if as_json:
         click.echo(json.dumps(result.told()))
@@ -149,15 +156,17 @@ def _settings(folder: Path, key: str, usd: str, quota: str) -> Loaded:
 async def _drill(loaded: Loaded, key: str, calls: int, limit: Decimal) -> _Result:
     headers = {"authorization": f"Bearer {key}"}
     limits = httpx.Limits(max_connections=calls + 1)
-    async with _serving(loaded) as (gateway, address):
-        try:
+    instance_id = None
+    try:
+        async with _serving(loaded) as (gateway, address):
+            instance_id = gateway.ledger.instance_id
             async with httpx.AsyncClient(
                 base_url=address, headers=headers, limits=limits, timeout=60, trust_env=False
             ) as client:
                 return await _fire(gateway, client, calls, limit)
-        finally:
-            await gateway.engine.running.drained(10)
-            await _forget(quota_url(loaded.settings, loaded.base), gateway.ledger.instance_id)
+    finally:
+        # Not before the gateway has gone: it would build its counters anew.
+        await _forget(quota_url(loaded.settings, loaded.base), instance_id)
 
 
 async def _fire(gateway: Gateway, client: httpx.AsyncClient, calls: int, limit: Decimal) -> _Result:
@@ -243,14 +252,18 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _forget(url: str | None, instance_id: str) -> None:
+async def _forget(url: str | None, instance_id: str | None) -> None:
     """Take the drill's counters out of Redis; they are named after its own ledger."""
-    if url is None:
+    if url is None or instance_id is None:
         return
     link = connect(url)
     try:
         async for name in link.scan_iter(match=f"imagegate:{{{instance_id}}}:*", count=1000):
             await link.delete(name)
+    except (RedisError, OSError):
+        click.echo(
+            "The Redis does not answer; if the drill has counted in it, its counters stay there.", err=True
+        )
     finally:
         await link.aclose()
 

@@ -26,13 +26,14 @@ from gateway.api.connection import Connection
 from gateway.api.control import build_control_app
 from gateway.app import Gateway, open_gateway
 from gateway.cli.welcome import first_key, welcome
+from gateway.engine.engine import LATE
 from gateway.errors import GatewayError
 from gateway.ledger.lock import take_data_folder
 from gateway.ledger.refusals import ControlAddress, LedgerRefused
 from gateway.telemetry import log
 
 _log = structlog.get_logger("imagegate")
-_DRAIN_MARGIN = 15.0
+_DRAIN_MARGIN = LATE + 15.0
 
 
 @click.command()
@@ -116,19 +117,22 @@ async def _serve(loaded: Loaded, *, embedded: bool) -> int:
             control = _Server(_config(operations, control_socket))
             control_task = asyncio.create_task(control.serve([control_socket]))
             lock.publish(ControlAddress(f"http://127.0.0.1:{control_socket.getsockname()[1]}", token))
+            stopped = True
             try:
-                await _run(gateway, listener, loaded, data, embedded)
+                stopped = await _run(gateway, listener, loaded, data, embedded)
             finally:
                 control.should_exit = True
                 await control_task
-                if not await gateway.engine.running.drained(settings.routing.deadline + _DRAIN_MARGIN):
+                patience = 0.0 if stopped else settings.routing.deadline + _DRAIN_MARGIN
+                if not await gateway.engine.running.drained(patience):
                     _log.error("killed_in_flight", requests=len(gateway.engine.running))
     finally:
         lock.release()
     return 0
 
 
-async def _run(gateway: Gateway, listener: socket.socket, loaded: Loaded, data: Path, embedded: bool) -> None:
+async def _run(gateway: Gateway, listener: socket.socket, loaded: Loaded, data: Path, embedded: bool) -> bool:
+    """Serve until told to stop; True when told twice, so that nothing is waited for any more."""
     server = _Server(
         _config(
             gateway.app,
@@ -152,6 +156,7 @@ async def _run(gateway: Gateway, listener: socket.socket, loaded: Loaded, data: 
     welcome(gateway, loaded, address, key, embedded=embedded)
     _log.info(f"listening on {address}")
     await server.serve([listener])
+    return server.force_exit
 
 
 def _config(

@@ -120,7 +120,8 @@ def snippet(address: str, export: str, model: str) -> str:
     body = f'{{"model": {json.dumps(model)}, "prompt": "a red kite over dunes"}}'
     decode = (
         "import sys,json,base64; "
-        'open("kite.png","wb").write(base64.b64decode(json.load(sys.stdin)["data"][0]["b64_json"]))'
+        'a=json.load(sys.stdin); "data" in a or sys.exit(a["error"]["message"]); '
+        'open("kite.png","wb").write(base64.b64decode(a["data"][0]["b64_json"]))'
     )
     return (
         f"  {export}\n"

@@ -101,7 +101,13 @@ class Engine:
             self.running.start(_as_coroutine(task.result().delivered(False)))
 
     async def _whole(self, job: Job) -> Answer:
-        whole = await self._through_targets(job, lambda admission: self._attempt_whole(job, admission))
+        try:
+            whole = await self._through_targets(job, lambda admission: self._attempt_whole(job, admission))
+        except GatewayError:
+            raise
+        except Exception:
+            self._end(job, 500)
+            raise
 
         async def delivered(complete: bool) -> None:
             whole.spool.close()
@@ -139,6 +145,7 @@ class Engine:
             outlet.fail(error)
         except Exception:
             _log.exception("stream_failed", request_id=job.facts.request_id)
+            self._end(job, 500)
             outlet.fail(InternalError(f"The gateway failed. Request ID {job.facts.request_id}."))
         else:
             self._end(job, 200)
@@ -233,6 +240,9 @@ class Engine:
         except ProviderError as error:
             if failures.may_continue(error):
                 await self._books.move(await self._books.failed(job, admission, error))
+            return
+        except Exception:
+            _log.exception("late_answer_failed", attempt_id=admission.attempt.attempt_id)
             return
         _log.info("late_answer", attempt_id=admission.attempt.attempt_id, images=whole.images)
         whole.spool.close()

@@ -36,9 +36,9 @@ async def _nobody_counts() -> None:
 
 
 class Administration:
-    """``pepper`` is asked only when a key is made, so that reading needs no secret. ``model_of`` gives the one
-    name under which a model is counted. ``on_credit`` is called when a credit was entered or taken back, and
-    must not raise."""
+    """``pepper`` is asked only when a key is made, so that reading needs no secret. ``model_of`` gives the
+    one name under which a model is counted. ``on_credit`` is called when a credit was entered or taken back,
+    and must not raise."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class Administration:
             if len(projects) > 1:
                 raise InvalidRequest(f"Say which project: {', '.join(projects)}.", param="project")
             return next(iter(projects.values()), DEFAULT_PROJECT)
-        if not projects or given in projects.values() or given == DEFAULT_PROJECT:
+        if not projects or given in projects.values():
             return given
         if given in projects:
             return projects[given]

@@ -108,6 +108,7 @@ class Ledger:
                     version=sqlite3.sqlite_version,
                     wanted=".".join(map(str, FIXED_SQLITE)),
                     consequence="a rare fault can corrupt the database; the gateway avoids what sets it off",
+                    remedy="a Python that links a newer SQLite, or storage.database on PostgreSQL",
                 )
         self._upkeep.start()
 

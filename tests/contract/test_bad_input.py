@@ -755,3 +755,14 @@ def assert_nothing_left(server: Face) -> None:
         time.sleep(0.02)
         gc.collect()
     assert uploads_left(server.uploads) == []
+
+
+def test_json_bodies_share_a_bounded_memory() -> None:
+    """One more than fits is told to try again, and what was taken is given back."""
+    with face(settings_with(upload={"json_memory": 100_000})) as server:
+        picture = "data:image/png;base64," + "A" * 120_000
+        document = {"model": "gpt-image-2", "prompt": "x", "images": [{"image_url": picture}]}
+        reply = server.post_json(EDITS, document)
+        assert (reply.status, reply.error["code"]) == (503, "too_many_json_bodies")
+        assert reply.headers["x-should-retry"] == "true"
+        assert [server.generate(user="u" * 40_000).status for _ in range(6)] == [200] * 6

@@ -136,14 +136,12 @@ def listed(connection: Connection) -> Sequence[Credit]:
 
 def given(connection: Connection, spans: Sequence[Span]) -> Given:
     """For the keepers of limits."""
-    # The count first: where the database shows what was entered in between, the sums are newer than it says,
-    # and the next reading counts as the later one.
     entries = connection.scalar(select(func.count()).select_from(credits)) or 0
     return Given(entries, [credited(connection, span) if entries else [] for span in spans])
 
 
 def credited(connection: Connection, span: Span) -> list[Credited]:
-    """Sums by scope of what counts in ``span``, as ``gateway.ledger.counted.counted`` tells what was spent."""
+    """Sums by scope of what counts in ``span``; ``gateway.ledger.counted`` tells what was spent there."""
     lo = to_micros(span.start)
     hi = FOREVER if span.end is None else to_micros(span.end)
     at = type_coerce(credits.c.counts_at, BigInt)

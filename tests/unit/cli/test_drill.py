@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from gateway.cli import drill
 from gateway.quota.connection import connect
+from tests.servers import free_port
 
 
 def run(*words: str) -> tuple[int, str]:
@@ -39,6 +40,14 @@ async def test_it_drills_a_redis_and_leaves_nothing_in_it(redis_server: str) -> 
     assert sorted(await link.keys("*")) == before
     await link.delete("somebody:else")
     await link.aclose()
+
+
+def test_a_redis_that_is_not_there_is_told() -> None:
+    result = CliRunner().invoke(
+        drill.drill, ["budget", "--calls", "2", "--quota", f"redis://127.0.0.1:{free_port()}/0"]
+    )
+    assert result.exit_code == 1
+    assert "cannot tell where its limit stands" in " ".join(result.stderr.replace("│", " ").split())
 
 
 def result(spent: str = "1", most: str = "1", ledger: str = "1", failed: int = 0) -> drill._Result:

@@ -75,7 +75,7 @@ def test_models_narrow_a_key(run: Run) -> None:
 
 def test_the_list_is_for_people_and_is_never_cut(run: Run) -> None:
     name = "a rather long name of a key that a narrow terminal would cut in the middle"
-    run("keys", "create", "--name", name, "--project", "default")
+    run("keys", "create", "--name", name, "--project", "growth")
     shown = run("keys", "list").stdout
     assert name in shown
     assert "valid" in shown
@@ -83,7 +83,7 @@ def test_the_list_is_for_people_and_is_never_cut(run: Run) -> None:
 
 
 def test_markup_in_a_name_is_only_text(run: Run) -> None:
-    run("keys", "create", "--name", "[red]x[/red]", "--project", "default")
+    run("keys", "create", "--name", "[red]x[/red]", "--project", "growth")
     assert "[red]x[/red]" in run("keys", "list").stdout
 
 
