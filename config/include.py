@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from config.problems import ConfigErrors, Mark, Problem, quoted
-from config.yaml12 import MAX_BYTES, Mapping, Node, Scalar, Sequence, read
+from config.yaml12 import MAX_BYTES, Mapping, Node, Scalar, Sequence, Unreadable, read_on
 
 _MAX_FILES = 1000
 _MAX_CHAIN = 16
@@ -22,7 +22,8 @@ _MAY_HOLD = "an included file may hold providers, models, organization.projects 
 
 @dataclass(slots=True)
 class Assembled:
-    """``complete`` is False when a file could not be read, so that some names may be missing."""
+    """``complete`` is False when a file or a part of one could not be read, so that some names may be
+    missing."""
 
     root: Node
     files: list[str] = field(default_factory=list)
@@ -31,37 +32,41 @@ class Assembled:
 
 
 def assemble(file: str) -> Assembled:
-    """Read ``file`` and all that it includes. Raises :class:`ConfigErrors` when ``file`` itself cannot be
-    read; faults of included files are listed in the result."""
-    root = _empty_if_null(read_file(file))
-    assembled = Assembled(root, [file])
+    """Read ``file`` and all that it includes. Raises :class:`ConfigErrors` when nothing can be read of
+    ``file`` itself; other faults are listed in the result."""
+    root, problems = _read_file(file)
+    assembled = Assembled(root, [file], problems)
     if isinstance(root, Mapping):
-        merged = Mapping(root.mark, dict(root.items), dict(root.keys))
+        merged = root.copy()
         assembled.root = merged
         _include(root, file, merged, assembled, (os.path.realpath(file),), {os.path.realpath(file)})
     return assembled
 
 
-def read_file(file: str) -> Node:
-    """One file as a tree; :class:`ConfigErrors` says why it cannot be read."""
+def _read_file(file: str) -> tuple[Node, list[Problem]]:
+    """As much of one file as can be read, and its faults; :class:`ConfigErrors` says why nothing can."""
     try:
         with open(file, "rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a file name"
         raise ConfigErrors([Problem.at(Mark(file), (), f"cannot be read: {reason}")]) from None
-    return read(data, file)
+    root, problems = read_on(data, file)
+    return Mapping(root.mark) if isinstance(root, Scalar) and root.value is None else root, problems
 
 
 def _include(
     node: Mapping, file: str, into: Mapping, assembled: Assembled, chain: tuple[str, ...], seen: set[str]
 ) -> None:
+    if any(isinstance(entry, Unreadable) for entry in _entries(node)):
+        assembled.complete = False
     for index, mark, pattern in _patterns(node):
         path = ("include", index)
         try:
             names = _matching(pattern, file)
         except ValueError as error:
             assembled.problems.append(Problem.at(mark, path, str(error)))
+            assembled.complete = False
             continue
         for name in names:
             real = os.path.realpath(name)
@@ -90,9 +95,13 @@ def _add_file(
         return
     assembled.files.append(name)
     try:
-        node = _empty_if_null(read_file(name))
+        node, problems = _read_file(name)
     except ConfigErrors as errors:
         assembled.problems += errors.problems
+        assembled.complete = False
+        return
+    assembled.problems += problems
+    if isinstance(node, Unreadable):
         assembled.complete = False
         return
     if not isinstance(node, Mapping):
@@ -103,8 +112,15 @@ def _add_file(
 
 
 def _merge(node: Mapping, into: Mapping) -> Iterator[Problem]:
+    into.repeated += node.repeated
+    into.incomplete |= node.incomplete
     for key, item in node.items.items():
-        if key in _MERGED and isinstance(item, Mapping):
+        if key in (*_MERGED, "organization") and isinstance(item, Unreadable):
+            # Its names may be any.
+            target = _own_mapping(into, key, node.keys[key])
+            if target is not None:
+                target.incomplete = True
+        elif key in _MERGED and isinstance(item, Mapping):
             yield from _merge_names(key, item, node.keys[key], into)
         elif key == "organization" and isinstance(item, Mapping):
             yield from _merge_projects(item, node.keys[key], into)
@@ -118,6 +134,7 @@ def _merge_names(key: str, item: Mapping, mark: Mark, into: Mapping) -> Iterator
     target = _own_mapping(into, key, mark)
     if target is None:
         return
+    target.incomplete |= item.incomplete
     for name, value in item.items.items():
         if name in target.items:
             first = target.keys[name]
@@ -134,10 +151,14 @@ def _merge_projects(item: Mapping, mark: Mark, into: Mapping) -> Iterator[Proble
             yield Problem.at(
                 item.keys[key], ("organization", key), f"{_MAY_HOLD}; move this to the main file"
             )
+        elif isinstance(projects, Unreadable):
+            continue
         elif not isinstance(projects, Sequence):
             yield Problem.at(projects.mark, ("organization", key), "expected a list of projects")
         elif (organization := _own_mapping(into, "organization", mark)) is not None:
             before = organization.items.get("projects", Sequence(projects.mark))
+            if isinstance(before, Unreadable):
+                before = Sequence(before.mark)
             if isinstance(before, Sequence):
                 numbers = before.numbers or list(range(len(before.items)))
                 joined = Sequence(
@@ -150,22 +171,35 @@ def _merge_projects(item: Mapping, mark: Mark, into: Mapping) -> Iterator[Proble
 
 def _own_mapping(into: Mapping, key: str, mark: Mark) -> Mapping | None:
     """``into[key]`` as a mapping that may be changed (an anchor may stand for it elsewhere), made where it
-    is absent; None where it is something else, which validation will report."""
+    is absent or unreadable; None where it is something else, which validation will report."""
     present = into.items.get(key, Mapping(mark))
+    if isinstance(present, Unreadable):
+        present = Mapping(present.mark, incomplete=True)
     if not isinstance(present, Mapping):
         return None
-    copy = Mapping(present.mark, dict(present.items), dict(present.keys))
+    copy = present.copy()
     into.put(key, into.keys.get(key, mark), copy)
     return copy
 
 
 def _patterns(node: Mapping) -> Iterator[tuple[int, Mark, str]]:
     """The well-formed entries of ``include``; validation reports the others."""
-    entries = node.items.get("include")
-    if isinstance(entries, Sequence):
-        for index, item in enumerate(entries.items):
-            if isinstance(item, Scalar) and isinstance(item.value, str):
-                yield index, item.mark, item.value
+    for entries in _included(node):
+        if isinstance(entries, Sequence):
+            for index, item in enumerate(entries.items):
+                if isinstance(item, Scalar) and isinstance(item.value, str):
+                    yield index, item.mark, item.value
+
+
+def _included(node: Mapping) -> list[Node]:
+    """What stands under ``include``, also where it is written twice: names come from all of its files."""
+    written = [*node.items.items(), *node.repeated]
+    return [entries for key, entries in written if key == "include"]
+
+
+def _entries(node: Mapping) -> Iterator[Node]:
+    for entries in _included(node):
+        yield from entries.items if isinstance(entries, Sequence) else [entries]
 
 
 def _matching(pattern: str, file: str) -> list[str]:
@@ -184,7 +218,3 @@ def _matching(pattern: str, file: str) -> list[str]:
         return [full]
     names = glob.glob(pattern, root_dir=folder or None)
     return sorted(full for name in names if not os.path.isdir(full := os.path.join(folder, name)))
-
-
-def _empty_if_null(node: Node) -> Node:
-    return Mapping(node.mark) if isinstance(node, Scalar) and node.value is None else node

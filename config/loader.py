@@ -8,13 +8,13 @@
     look ahead     retired models, unknown prices           (outlook)
 
 Each finding is ``file:line:column: path: message``. The parts of a file that are valid are checked even when
-others are not, so that one run shows everything.
+others are not, so that one run shows everything; only a file that is no YAML at all hides what is in it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from importlib.resources import files
@@ -31,7 +31,7 @@ from config.include import Assembled, assemble
 from config.messages import problems_of
 from config.names import served_names
 from config.outlook import look_ahead
-from config.positions import Steps, pruned
+from config.positions import Steps, locate, pruned
 from config.problems import ConfigErrors, Problem
 from config.schema import Settings
 from config.storage import follow_data_folder
@@ -89,9 +89,10 @@ def _validated(assembled: Assembled, today: date) -> tuple[Settings, Findings]:
     settings, root, invalid = _valid_part(assembled.root)
     problems += invalid
     findings = Findings(root)
-    if settings is not None and assembled.complete:
+    if settings is not None:
         catalog = load_catalog()
-        check(settings, _declared(assembled.root, settings), catalog, today, findings)
+        names = _declared(assembled.root, settings) if assembled.complete else Names(None, None)
+        check(settings, names, catalog, today, findings)
         if not problems and not findings.problems:
             look_ahead(settings, catalog, today, findings)
     problems += findings.problems
@@ -104,32 +105,70 @@ def _valid_part(root: yaml12.Node) -> tuple[Settings | None, yaml12.Node, list[P
     """The settings that are left when everything invalid is taken out, the tree they come from, and what was
     invalid. Later rounds only find what the first one's cuts left incomplete, which is no news."""
     problems: list[Problem] | None = None
+    unreadable: set[Steps] = set(_unreadable(root))
+    cuts: set[Steps] = set(unreadable)
     while True:
         try:
-            return Settings.model_validate(yaml12.plain(root)), root, problems or []
+            settings = Settings.model_validate(yaml12.plain(root))
         except ValidationError as error:
-            found = problems_of(error, root)
+            kinds = [detail["type"] for detail in error.errors(include_url=False)]
+            found = list(zip(kinds, problems_of(error, root), strict=True))
+        else:
+            if not cuts:
+                return settings, root, problems or []
+            found = []
         if problems is None:
-            problems = [problem for problem, _ in found]
-        cuts: set[Steps] = {steps for _, steps in found}
+            problems = [
+                problem for kind, (problem, steps) in found if not _is_told(kind, steps, root, unreadable)
+            ]
+        cuts |= {steps for _, (_, steps) in found}
         if () in cuts:
             return None, root, problems
-        root = pruned(root, cuts)
+        root, cuts = pruned(root, cuts), set()
+
+
+def _unreadable(node: yaml12.Node, at: Steps = ()) -> Iterator[Steps]:
+    """Where values stand that the reader has told the fault of."""
+    if isinstance(node, yaml12.Unreadable):
+        yield at
+    elif isinstance(node, yaml12.Mapping):
+        for key, item in node.items.items():
+            yield from _unreadable(item, (*at, key))
+    elif isinstance(node, yaml12.Sequence):
+        for index, item in enumerate(node.items):
+            yield from _unreadable(item, (*at, index))
+
+
+def _is_told(kind: str, steps: Steps, root: yaml12.Node, unreadable: Collection[Steps]) -> bool:
+    """Whether a finding only repeats, or follows from, a fault that the reader has told."""
+    if steps in unreadable:
+        return True
+    if kind in ("union_tag_invalid", "union_tag_not_found") and (*steps, "type") in unreadable:
+        return True
+    node = locate(root, steps).node
+    may_be_there = isinstance(node, yaml12.Mapping) and node.incomplete
+    return may_be_there and kind in ("missing", "union_tag_not_found", "value_error")
 
 
 def _declared(root: yaml12.Node, settings: Settings) -> Names:
     """Names from the whole tree: a target of a provider that has a fault of its own is no second fault."""
     providers = _keys(root, "providers", settings.providers)
-    if settings.models is None and _keys(root, "models", None) is None:
-        is_known = providers is not None and set(providers) == set(settings.providers)
-        models: Any = served_names(settings.providers, load_catalog()) if is_known else None
-    else:
-        models = _keys(root, "models", settings.models)
-    return Names(providers, models)
+    if isinstance(root, yaml12.Mapping) and (root.incomplete or "models" in root.items):
+        return Names(providers, _keys(root, "models", settings.models))
+    is_known = providers is not None and set(providers) == set(settings.providers)
+    return Names(providers, served_names(settings.providers, load_catalog()) if is_known else None)
 
 
 def _keys(root: yaml12.Node, section: str, absent: Any) -> Any:
-    node = root.items.get(section) if isinstance(root, yaml12.Mapping) else None
-    if node is None:
+    """The names in a section, also where it is written twice; None where they cannot all be read."""
+    if not isinstance(root, yaml12.Mapping) or root.incomplete:
+        return None
+    written = [node for key, node in [*root.items.items(), *root.repeated] if key == section]
+    if not written:
         return absent
-    return list(node.items) if isinstance(node, yaml12.Mapping) else None
+    names: list[str] = []
+    for node in written:
+        if not isinstance(node, yaml12.Mapping) or node.incomplete:
+            return None
+        names += node.items
+    return names

@@ -5,9 +5,12 @@ of two equal keys win. So only PyYAML's parser is used, for its events with plac
 here. Keys are always text. Refused: equal keys, merge keys, tags beyond the core ones, several documents,
 aliases that expand to more than they are worth, NaN and infinity.
 
+A fault that leaves the rest of the file readable is noted and passed over, so that the rest can be checked too:
+of equal keys the first counts, merge keys stand for what they say, and what has no meaning is ``Unreadable``.
+
 ::
 
-    Node = Scalar | Sequence | Mapping      each knows where it stands
+    Node = Scalar | Sequence | Mapping | Unreadable      each knows where it stands
 """
 
 from __future__ import annotations
@@ -48,23 +51,46 @@ class Sequence:
 
 @dataclass(slots=True)
 class Mapping:
-    """``keys`` says where each key stands; it has the same keys as ``items``."""
+    """``keys`` says where each key stands; it has the same keys as ``items``. ``repeated`` holds what stands
+    under a key for the second time. ``incomplete`` says that an entry's key cannot be read, so that a missing
+    one may be there after all."""
 
     mark: Mark
     items: dict[str, Node] = field(default_factory=dict)
     keys: dict[str, Mark] = field(default_factory=dict)
+    repeated: list[tuple[str, Node]] = field(default_factory=list)
+    incomplete: bool = False
 
     def put(self, key: str, mark: Mark, node: Node) -> None:
         self.items[key] = node
         self.keys[key] = mark
 
+    def copy(self) -> Mapping:
+        return Mapping(self.mark, dict(self.items), dict(self.keys), list(self.repeated), self.incomplete)
 
-Node = Scalar | Sequence | Mapping
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands where a value has a fault that is told already. No setting accepts it."""
+
+    mark: Mark
+
+
+Node = Scalar | Sequence | Mapping | Unreadable
 
 
 def read(data: bytes, file: str) -> Node:
-    """One document as a tree. An empty document is a null scalar. Raises :class:`ConfigErrors`, with every
-    fault that the rest of the file could still be read after."""
+    """One document as a tree. An empty document is a null scalar. Raises :class:`ConfigErrors` with every
+    fault."""
+    root, problems = read_on(data, file)
+    if problems:
+        raise ConfigErrors(problems)
+    return root
+
+
+def read_on(data: bytes, file: str) -> tuple[Node, list[Problem]]:
+    """As much as can be read, and the faults that were passed over. Raises :class:`ConfigErrors` for a fault
+    that nothing can be read after, with those before it."""
     text = _decoded(data, file)
     reader = _Reader(file)
     try:
@@ -74,22 +100,22 @@ def read(data: bytes, file: str) -> Node:
         at: Any = error.problem_mark or error.context_mark
         mark = Mark(file, at.line + 1, at.column + 1) if at is not None else Mark(file)
         what = error.problem or error.context or "not YAML"
-        reader.problems.append(Problem.at(mark, (), f"this is not valid YAML: {what}"))
+        problem = Problem.at(mark, (), f"this is not valid YAML: {what}")
+        raise ConfigErrors([*reader.problems, problem]) from None
     except yaml.reader.ReaderError as error:
         mark = _mark_of_byte(text.encode(), error.position or 0, file)
-        reader.problems.append(Problem.at(mark, (), "a character that YAML does not allow; remove it"))
-    if reader.problems:
-        raise ConfigErrors(reader.problems)
-    return reader.root if reader.root is not None else Scalar(Mark(file), None)
+        problem = Problem.at(mark, (), "a character that YAML does not allow; remove it")
+        raise ConfigErrors([*reader.problems, problem]) from None
+    return reader.root if reader.root is not None else Scalar(Mark(file), None), reader.problems
 
 
 def plain(node: Node) -> Any:
-    """The tree as dicts, lists and values."""
+    """The tree as dicts, lists and values; what is unreadable stays what it is."""
     if isinstance(node, Mapping):
         return {key: plain(item) for key, item in node.items.items()}
     if isinstance(node, Sequence):
         return [plain(item) for item in node.items]
-    return node.value
+    return node.value if isinstance(node, Scalar) else node
 
 
 def _decoded(data: bytes, file: str) -> str:
@@ -118,7 +144,8 @@ def _mark_of_byte(data: bytes, position: int, file: str) -> Mark:
 @dataclass(slots=True)
 class _Open:
     """A collection whose end has not come. ``size`` counts its nodes and ``height`` its levels, aliases
-    expanded."""
+    expanded. ``key`` is None while the value of no usable key is awaited; ``merged`` are the values of merge
+    keys."""
 
     node: Sequence | Mapping
     anchor: str | None
@@ -126,6 +153,8 @@ class _Open:
     height: int = 1
     key: tuple[str, Mark] | None = None
     awaits_value: bool = False
+    merges: bool = False
+    merged: list[Node] = field(default_factory=list)
 
 
 class _Reader:
@@ -139,50 +168,64 @@ class _Reader:
         self._anchors: dict[str, tuple[Node, int, int]] = {}
         self._documents = 0
         self._aliased = 0
+        self._is_bomb = False
 
     def take(self, event: yaml.Event) -> None:
         start: Any = event.start_mark
         mark = Mark(self.file, start.line + 1, start.column + 1)
+        if isinstance(event, yaml.DocumentStartEvent):
+            self._documents += 1
+            if self._documents == 2:
+                self._problem(mark, "a second document (---); a configuration is one document")
+        if self._documents > 1:
+            return
         match event:
-            case yaml.DocumentStartEvent():
-                self._documents += 1
-                if self._documents == 2:
-                    self._stop(mark, "a second document (---); a configuration is one document")
             case yaml.ScalarEvent():
-                self._check_tag(event.tag, ("str", *_SCALARS), mark)
+                fits = self._check_tag(event.tag, ("str", *_SCALARS), mark)
                 if self._awaits_key():
                     self._key(event, mark)
                 else:
-                    self._add(Scalar(mark, self._value(event, mark)), event.anchor, 1, 0)
+                    node = self._scalar(event, mark) if fits else Unreadable(mark)
+                    self._add(node, event.anchor, 1, 0)
             case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
                 is_list = isinstance(event, yaml.SequenceStartEvent)
                 self._check_tag(event.tag, ("seq",) if is_list else ("map",), mark)
                 if len(self._stack) >= _MAX_DEPTH:
                     self._stop(mark, f"nested more than {_MAX_DEPTH} deep")
                 if self._awaits_key():
-                    self._stop(mark, "a list or a mapping cannot be a key")
+                    self._problem(mark, "a list or a mapping cannot be a key")
                 self._stack.append(_Open(Sequence(mark) if is_list else Mapping(mark), event.anchor))
             case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
                 closed = self._stack.pop()
+                if isinstance(closed.node, Mapping):
+                    _merge(closed.node, closed.merged)
                 self._add(closed.node, closed.anchor, closed.size, closed.height)
             case yaml.AliasEvent():
                 self._alias(str(event.anchor), mark)
 
     def _alias(self, name: str, mark: Mark) -> None:
+        node, size, height = self._anchors.get(name, (Unreadable(mark), 1, 0))
+        wrong = None
         if self._awaits_key():
-            self._stop(mark, "an alias cannot be a key; write the key out")
-        if any(opened.anchor == name for opened in self._stack):
-            self._stop(mark, f"the alias *{name} stands inside what it stands for")
-        if name not in self._anchors:
-            self._problem(mark, f"the alias *{name} has no anchor &{name} before it")
-            self._add(Scalar(mark, None), None, 1, 0)
+            wrong = "an alias cannot be a key; write the key out"
+        elif any(opened.anchor == name for opened in self._stack):
+            wrong = f"the alias *{name} stands inside what it stands for"
+        elif name not in self._anchors:
+            wrong = f"the alias *{name} has no anchor &{name} before it"
+        elif self._aliased + size > _MAX_ALIASED:
+            # A bomb has thousands of these, and one tells what to do.
+            wrong = f"aliases expand to more than {_MAX_ALIASED} values; write them out"
+            is_told, self._is_bomb = self._is_bomb, True
+            if is_told:
+                self._add(Unreadable(mark), None, 1, 0)
+                return
+        elif len(self._stack) + height > _MAX_DEPTH:
+            wrong = f"nested more than {_MAX_DEPTH} deep"
+        if wrong is not None:
+            self._problem(mark, wrong)
+            self._add(Unreadable(mark), None, 1, 0)
             return
-        node, size, height = self._anchors[name]
         self._aliased += size
-        if self._aliased > _MAX_ALIASED:
-            self._stop(mark, f"aliases expand to more than {_MAX_ALIASED} values; write them out")
-        if len(self._stack) + height > _MAX_DEPTH:
-            self._stop(mark, f"nested more than {_MAX_DEPTH} deep")
         self._add(node, None, size, height)
 
     def _awaits_key(self) -> bool:
@@ -196,17 +239,24 @@ class _Reader:
         opened = self._stack[-1]
         key: str = event.value
         is_plain = event.style in (None, "")
-        if is_plain and key == "<<":
+        opened.key, opened.merges = (key, mark), is_plain and key == "<<"
+        if opened.merges:
             self._problem(mark, "merge keys (<<) are not supported; write the settings out")
         elif is_plain and key == "":
             self._problem(mark, "an empty key; a setting needs a name before the colon")
+            self._no_key(opened)
         elif isinstance(opened.node, Mapping) and key in opened.node.keys:
             first = opened.node.keys[key]
             self._problem(mark, f"{quoted(key)} stands here twice, first in line {first.line}; keep one", key)
         if event.anchor:
             self._anchors[event.anchor] = (Scalar(mark, key), 1, 0)
-        opened.key, opened.awaits_value = (key, mark), True
+        opened.awaits_value = True
         opened.size += 1
+
+    def _no_key(self, opened: _Open) -> None:
+        opened.key, opened.merges = None, False
+        if isinstance(opened.node, Mapping):
+            opened.node.incomplete = True
 
     def _add(self, node: Node, anchor: str | None, size: int, height: int) -> None:
         if anchor:
@@ -220,25 +270,34 @@ class _Reader:
         opened.height = max(opened.height, height + 1)
         if isinstance(opened.node, Sequence):
             opened.node.items.append(node)
+            return
+        if not opened.awaits_value:
+            self._no_key(opened)
+        elif opened.merges:
+            opened.merged.append(node)
+        elif opened.key is not None and opened.key[0] in opened.node.items:
+            opened.node.repeated.append((opened.key[0], node))
         elif opened.key is not None:
             opened.node.put(*opened.key, node)
-            opened.awaits_value = False
+        opened.awaits_value = not opened.awaits_value
 
-    def _value(self, event: yaml.ScalarEvent, mark: Mark) -> Value:
+    def _scalar(self, event: yaml.ScalarEvent, mark: Mark) -> Node:
         text: str = event.value
         tag = (event.tag or "").removeprefix(_CORE)
         is_quoted = event.style not in (None, "")
         try:
             if tag in _SCALARS:
-                return tagged(text, tag)
-            return text if tag or is_quoted else core(text)
+                return Scalar(mark, tagged(text, tag))
+            return Scalar(mark, text if tag or is_quoted else core(text))
         except ValueError as error:
             self._problem(mark, str(error))
-            return None
+            return Unreadable(mark)
 
-    def _check_tag(self, tag: str | None, allowed: tuple[str, ...], mark: Mark) -> None:
-        if tag not in (None, "!") and str(tag).removeprefix(_CORE) not in allowed:
-            self._problem(mark, f"the tag {quoted(str(tag))} is not supported; remove it")
+    def _check_tag(self, tag: str | None, allowed: tuple[str, ...], mark: Mark) -> bool:
+        if tag in (None, "!") or str(tag).removeprefix(_CORE) in allowed:
+            return True
+        self._problem(mark, f"the tag {quoted(str(tag))} is not supported; remove it")
+        return False
 
     def _path(self) -> Iterator[str | int]:
         for opened in self._stack:
@@ -253,3 +312,16 @@ class _Reader:
     def _stop(self, mark: Mark, message: str) -> None:
         self._problem(mark, message)
         raise ConfigErrors(self.problems)
+
+
+def _merge(node: Mapping, merged: list[Node]) -> None:
+    """What stands under merge keys, as its writer meant it: what is left out here is no second fault."""
+    for value in merged:
+        for source in value.items if isinstance(value, Sequence) else [value]:
+            if not isinstance(source, Mapping):
+                node.incomplete = True
+                continue
+            node.incomplete |= source.incomplete
+            for key, item in source.items.items():
+                if key not in node.items:
+                    node.put(key, source.keys[key], item)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli.main import cli
-from tests.contract.gateway_here import KEY
-from tests.faults.budgeted import config
+from gateway.ledger.administration import Administration
+from tests.contract.gateway_here import KEY, Here
+from tests.faults.budgeted import budgeted, config, high
+from tests.faults.test_quota_redis_away import Server, server
 from tests.gateway_process import Gateway, launch
 from tests.simulators.openai_upstream import Upstream
+
+__all__ = ["server"]
 
 CALL = {"model": "gpt-image-2", "prompt": "a red cat", "size": "1024x1024", "quality": "high"}
 LIMIT = {"spend_usd": "0.3", "per": "day"}
@@ -62,3 +67,49 @@ async def test_a_credit_gives_room_at_once_and_after_a_restart_until_it_is_taken
         assert given["scope"] == "project:tests"
     finally:
         await asyncio.to_thread(gateway.stop)
+
+
+async def test_a_credit_survives_drift_checks_and_the_loss_of_all_counters(
+    upstream: Upstream, tmp_path: Path, quota: str
+) -> None:
+    async with budgeted(upstream, tmp_path, LIMIT, quota=quota) as here:
+        gateway, keeper = here.gateway, here.gateway.keeping.keeper
+        control = Administration(
+            gateway.ledger, gateway.settings, lambda: b"pepper", on_credit=gateway.keeping.credited
+        )
+        words = {"scope": "project:tests", "usd": "0.4", "reason": "an outage", "who": "anna"}
+        assert [(await high(here)).status_code for _ in range(2)] == [200, 429]
+        given = await control.perform("accounts/credit", words)
+        assert await remaining(here) == "0.48928"
+        assert await keeper.drift() == ([], [])
+        assert await remaining(here) == "0.48928"
+        assert await keeper.rebuild() is not None
+        assert await remaining(here) == "0.48928"
+        assert (await high(here)).status_code == 200
+        beside = Administration(gateway.ledger, gateway.settings, lambda: b"pepper")
+        await beside.perform("accounts/void", {"id": given["id"], "reason": "r", "who": "anna"})
+        assert await remaining(here) == "0.27856"
+        await keeper.drift()
+        assert await remaining(here) == "0"
+
+
+async def test_a_credit_that_a_silent_redis_was_not_told_of_counts_when_it_answers(
+    upstream: Upstream, tmp_path: Path, server: Server
+) -> None:
+    async with budgeted(upstream, tmp_path, LIMIT, quota=server.url) as here:
+        gateway = here.gateway
+        control = Administration(
+            gateway.ledger, gateway.settings, lambda: b"pepper", on_credit=gateway.keeping.credited
+        )
+        server.signal(signal.SIGSTOP)
+        words = {"scope": "project:tests", "usd": "0.4", "reason": "an outage", "who": "anna"}
+        await control.perform("accounts/credit", words)
+        server.signal(signal.SIGCONT)
+        await gateway.keeping.keeper.drift()
+        assert await remaining(here) == "0.7"
+
+
+async def remaining(here: Here) -> str:
+    answer = await here.client.get("/v1/usage")
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["limits"][0]["remaining"])

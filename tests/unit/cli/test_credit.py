@@ -60,3 +60,11 @@ def test_what_cannot_be_given_says_why(config: Path, words: tuple[str, ...], sta
     result = order(config, "credit", *words)
     assert result.exit_code == status
     assert said in " ".join(result.stderr.split())
+
+
+def test_a_credit_for_an_alias_of_a_model_is_one_for_the_model(config: Path) -> None:
+    config.write_text("providers: {openai: {type: openai, api_key: env:NONE}}\n")
+    words = ("--scope", "organization", "--usd", "1", "--reason", "r", "--json")
+    for model in ("gpt-image-2", "gpt-image-2-2026-04-21"):
+        given = parsed(order(config, "credit", *words, "--model", model))
+        assert given["scope"] == "org@gpt-image-2"
