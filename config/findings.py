@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from config import yaml12
 from config.positions import locate
-from config.problems import Problem
+from config.problems import Mark, Problem
 
 Location = tuple[str | int, ...]
 
 
 class Findings:
-    """``problems`` make a configuration unusable, ``warnings`` do not."""
+    """``problems`` make a configuration unusable, ``warnings`` do not. ``uncertain`` are the places of lists
+    whose entries lack something that was written but cannot be read: what compares whole entries there, such
+    as two limits that count the same, would be wrong."""
 
-    def __init__(self, root: yaml12.Node) -> None:
+    def __init__(self, root: yaml12.Node, uncertain: Collection[Mark] = ()) -> None:
         self._root = root
+        self._uncertain = uncertain
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
 
     def problem(self, location: Location, message: str) -> None:
+        if isinstance(location[-1], int) and locate(self._root, location[:-1]).value in self._uncertain:
+            return
         self.problems.append(self.here(location, message))
 
     def problem_at_key(self, location: Location, message: str) -> None:

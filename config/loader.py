@@ -32,7 +32,7 @@ from config.messages import problems_of
 from config.names import served_names
 from config.outlook import look_ahead
 from config.positions import Steps, locate, pruned
-from config.problems import ConfigErrors, Problem
+from config.problems import ConfigErrors, Mark, Problem
 from config.schema import Settings
 from config.storage import follow_data_folder
 from config.unset import unset_secrets
@@ -88,7 +88,7 @@ def _validated(assembled: Assembled, today: date) -> tuple[Settings, Findings]:
     problems = list(assembled.problems)
     settings, root, invalid = _valid_part(assembled.root)
     problems += invalid
-    findings = Findings(root)
+    findings = Findings(root, set(_uncertain(assembled.root)))
     if settings is not None:
         catalog = load_catalog()
         names = _declared(assembled.root, settings) if assembled.complete else Names(None, None)
@@ -137,6 +137,13 @@ def _unreadable(node: yaml12.Node, at: Steps = ()) -> Iterator[Steps]:
     elif isinstance(node, yaml12.Sequence):
         for index, item in enumerate(node.items):
             yield from _unreadable(item, (*at, index))
+
+
+def _uncertain(root: yaml12.Node) -> Iterator[Mark]:
+    """The lists of entries that lose a setting because it is unreadable."""
+    for steps in _unreadable(root):
+        if len(steps) > 2 and isinstance(steps[-2], int):
+            yield locate(root, steps[:-2]).value
 
 
 def _is_told(kind: str, steps: Steps, root: yaml12.Node, unreadable: Collection[Steps]) -> bool:

@@ -5,8 +5,9 @@ of two equal keys win. So only PyYAML's parser is used, for its events with plac
 here. Keys are always text. Refused: equal keys, merge keys, tags beyond the core ones, several documents,
 aliases that expand to more than they are worth, NaN and infinity.
 
-A fault that leaves the rest of the file readable is noted and passed over, so that the rest can be checked too:
-of equal keys the first counts, merge keys stand for what they say, and what has no meaning is ``Unreadable``.
+A fault that leaves the rest of the file readable is noted and passed over, so that the rest can be checked
+too: of equal keys the first counts, merge keys stand for what they say, and what has no meaning is
+``Unreadable``.
 
 ::
 

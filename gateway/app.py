@@ -16,7 +16,7 @@ from config.storage import database_url, quota_url
 from gateway.api.auth import Authenticator
 from gateway.api.router import ApiParts, build_app
 from gateway.engine.admission import Admissions
-from gateway.engine.alerts import Alerts
+from gateway.engine.alerts import Alert, Alerts, percent
 from gateway.engine.books import Books
 from gateway.engine.engine import Engine
 from gateway.engine.keeping import Keeping, open_keeping
@@ -24,9 +24,10 @@ from gateway.engine.webhook import Webhook, signing_key
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.pepper import load_pepper
 from gateway.media.spool import SpoolRoom
-from gateway.quota.of_settings import LimitBook
+from gateway.quota.of_settings import LimitBook, names_of
 from gateway.routing import directory
 from gateway.routing.directory import ModelDirectory
+from gateway.telemetry.meters import limit_alerts
 from providers import registry
 from providers.base import Provider
 from providers.http import UpstreamClient
@@ -70,7 +71,7 @@ async def open_gateway(loaded: Loaded) -> AsyncIterator[Gateway]:
         keeping = await stack.enter_async_context(
             open_keeping(settings, quota_url(settings, loaded.base), ledger, book)
         )
-        alerts = Alerts(ledger.notes, _messenger(loaded, client))
+        alerts = Alerts(ledger.notes, _messenger(loaded, client), count=_counted)
         stack.push_async_callback(alerts.aclose)
         room = SpoolRoom(settings.spool.memory, settings.spool.max_answer, settings.spool.directory)
         stack.callback(room.close)
@@ -108,6 +109,19 @@ def _providers(loaded: Loaded, client: UpstreamClient) -> tuple[Mapping[str, Pro
         except SecretMissing as missing:
             unusable[name] = f"provider '{name}' has no key: {missing}. Set it and start the gateway again"
     return built, unusable
+
+
+def _counted(alert: Alert) -> None:
+    names = names_of(alert.limit.scope)
+    limit_alerts.add(
+        1,
+        {
+            "scope": names.level.value,
+            "project": names.project_id or "",
+            "measure": alert.limit.measure.value,
+            "share": percent(alert.share),
+        },
+    )
 
 
 def _messenger(loaded: Loaded, client: UpstreamClient) -> Webhook | None:

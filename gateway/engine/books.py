@@ -25,10 +25,10 @@ from gateway.quota.holds import State
 from gateway.quota.keeper import Keeper
 from gateway.quota.outcomes import End
 from gateway.quota.store import QuotaStore
+from gateway.telemetry import meters
 from providers.base import ProviderError
 
 _log = structlog.get_logger("imagegate.engine")
-_ALARMS = frozenset({"hold_underestimate", "price_drift"})
 
 _STATES = {
     AttemptState.SETTLED: State.SETTLED,
@@ -48,7 +48,8 @@ class Books:
         charge = settle(
             admission.price, delivered, held=admission.held, cost_source=admission.target.cost_source
         )
-        for flag in _ALARMS & set(charge.flags):
+        for flag in meters.ALARMS.keys() & set(charge.flags):
+            meters.ALARMS[flag].add(1, {"provider": admission.target.provider, "model": job.model.name})
             _log.warning(
                 flag,
                 attempt_id=admission.attempt.attempt_id,

@@ -31,6 +31,7 @@ from gateway.quota.of_settings import LimitBook, away_of, calendar_of
 from gateway.quota.redis import RedisQuotaStore
 from gateway.quota.store import QuotaStore
 from gateway.quota.windows import Calendar, ZoneSince
+from gateway.telemetry import meters
 
 RESOLVE_SECONDS = 300.0
 _POLICIES = {"charge": UnknownPolicy.CHARGE_EXPECTED, "release": UnknownPolicy.RELEASE}
@@ -127,10 +128,12 @@ class _Events:
             _log.warning("limit_state_unprovable", step=kept.step, code=kept.failure.code)
         for moved in kept.moved:
             if moved.applied and moved.after is not None:
+                meters.lease_reaped.add(1, {"to": moved.after.value})
                 _log.warning("lease_reaped", attempt_id=moved.rid, to=moved.after.value)
         if kept.moved:
             self.running.start(self._lapsed(kept))
         for drift in kept.drifts:
+            meters.ledger_drift.add(1, {"raised": drift.raised})
             _log.error(
                 "ledger_drift",
                 counter=drift.line.counter,

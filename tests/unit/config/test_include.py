@@ -167,3 +167,49 @@ def test_an_anchor_is_not_changed_by_what_is_included(tmp_path: Path) -> None:
         a="providers: {t: {type: sandbox}}",
     )
     assert list(load(main).settings.providers) == ["s", "t"]
+
+
+def test_a_fault_in_one_file_hides_nothing_in_the_others(tmp_path: Path) -> None:
+    main = folder(
+        tmp_path,
+        main=MAIN + "organization: {timezone: Europe/Wien}\nserver: {port: 1, port: 2}\n",
+        a="organization: {projects: [{name: a, name: b, limit: 1, models: *none}]}",
+        b="providers: {t: {type: sandbox}, t: {type: sandbox}}\nmodels: {m: {targets: [{provider: u}]}}",
+        c="providers: !env X",
+        d="organization: {projects: [{name: a}]}",
+    )
+    assert [line.split(": ")[0] for line in problems(main)] == [
+        "main.yaml:3:26",
+        "main.yaml:4:19",
+        "projects.d/a.yaml:1:37",
+        "projects.d/a.yaml:1:46",
+        "projects.d/a.yaml:1:64",
+        "projects.d/b.yaml:1:33",
+        "projects.d/c.yaml:1:12",
+    ]
+
+
+def test_a_file_that_is_no_yaml_hides_only_what_names_may_mean(tmp_path: Path) -> None:
+    main = folder(
+        tmp_path,
+        main=MAIN + "organization: {timezone: Europe/Wien}\nmodels: {m: {targets: [{provider: t}]}}\n",
+        a="providers: {t: {type: sandbox}}\nproviders: {}\nmodels: [",
+        b="organization: {projects: [{name: b}, {name: b}]}",
+    )
+    assert [line.split(": ")[0] for line in problems(main)] == [
+        "main.yaml:3:26",
+        "projects.d/a.yaml:2:1",
+        "projects.d/a.yaml:4:1",
+        "projects.d/b.yaml:1:45",
+    ]
+
+
+def test_files_that_a_repeated_include_names_are_read_too(tmp_path: Path) -> None:
+    main = folder(
+        tmp_path,
+        main="include: [projects.d/a.yaml]\ninclude: [projects.d/b.yaml]\n"
+        "models: {m: {targets: [{provider: s}]}}\n",
+        a="organization: {}",
+        b="providers: {s: {type: sandbox}}\nx: 1",
+    )
+    assert [line.split(": ")[0] for line in problems(main)] == ["main.yaml:2:1", "projects.d/b.yaml:2:1"]

@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+import config
 from config.loader import ConfigErrors, Loaded, Problem, load
 from config.schema import OpenAIProvider
 from config.secrets import SecretRef
@@ -124,6 +127,79 @@ organization:
         "c.yaml:15:32: organization.limits[0].per: expected 'minute', 'hour', 'day', 'week', 'month', 'quarter', "
         "'year' or 'total'.",
     ]
+
+
+def test_a_duplicate_key_and_eight_other_errors_are_nine_problems(file: Path) -> None:
+    found = problems(
+        file,
+        """server: {port: 99999, host: *nobody, port: 1}
+providers:
+  oai: {type: openai, api_key: !vault sk-plain-secret}
+  local: {type: openai-compatible, base_url: "http://127.0.0.1:1/v1", edit: true}
+models:
+  hero:
+    targets: [{provider: lokal}]
+routing: {deadline: soon}
+organization:
+  timezone: Europe/Wien
+  limits: [{spend_usd: .inf, per: day}]
+""",
+    )
+    assert [line.split(": ")[:2] for line in found] == [
+        ["c.yaml:1:16", "server.port"],
+        ["c.yaml:1:29", "server.host"],
+        ["c.yaml:1:38", "server.port"],
+        ["c.yaml:3:32", "providers.oai.api_key"],
+        ["c.yaml:4:71", "providers.local.edit"],
+        ["c.yaml:7:26", "models.hero.targets[0].provider"],
+        ["c.yaml:8:21", "routing.deadline"],
+        ["c.yaml:10:13", "organization.timezone"],
+        ["c.yaml:11:24", "organization.limits[0].spend_usd"],
+    ]
+    assert "'port' stands here twice" in found[2]
+    assert "sk-plain-secret" not in "".join(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "providers: {a: {type: sandbox}}\nproviders: {b: {type: sandbox}}\nmodels: {m: {targets: [{provider: b}]}}",
+        "providers: {a: &a {type: sandbox}, b: {<<: *a}}\nmodels: {m: {targets: [{provider: b}]}}",
+        "providers: *nobody\nmodels: {m: {targets: [{provider: b}]}}",
+        "providers: {a: {type: *nobody, base_url: x}}",
+        "providers: {a: {type: sandbox}, : {type: sandbox}}\nmodels: {m: {targets: [{provider: b}]}}",
+        "models: *nobody\nnormalization: {default_model: m}",
+        "models: {m: {targets: *nobody}}\nnormalization: {default_model: m}",
+        "organization: {projects: [{name: a, keys: [{name: k, key: *nobody}]}]}",
+        "organization: {projects: [{name: a, keys: [{name: k, *nobody : x}]}]}",
+        "organization: {limits: [{images: 1, per: day}, {images: 1, per: day, shadow: *nobody}]}",
+        "include: *nobody\nmodels: {m: {targets: [{provider: b}]}}",
+        "!settings {providers: {a: {type: sandbox}}}",
+        "*nobody",
+    ],
+)  # fmt: skip
+def test_one_fault_of_the_yaml_is_one_problem(file: Path, text: str) -> None:
+    assert len(problems(file, text)) == 1
+
+
+def _values(node: yaml.Node) -> Iterator[tuple[int, int]]:
+    """Where each value of a document begins and ends."""
+    values = [pair[1] for pair in node.value] if isinstance(node, yaml.MappingNode) else []
+    for value in node.value if isinstance(node, yaml.SequenceNode) else values:
+        last = value
+        while not isinstance(last, yaml.ScalarNode) and not last.flow_style:
+            last = last.value[-1][1] if isinstance(last, yaml.MappingNode) else last.value[-1]
+        yield value.start_mark.index, last.end_mark.index
+        yield from _values(value)
+
+
+@pytest.mark.parametrize("name", ["openai", "azure", "compatible"])
+def test_any_value_that_cannot_be_read_is_one_problem_and_causes_no_other(file: Path, name: str) -> None:
+    text = (Path(config.__file__).parent / "examples" / f"{name}.yaml").read_text(encoding="utf-8")
+    places = list(_values(yaml.compose(text, Loader=yaml.SafeLoader)))
+    assert len(places) > 5
+    for start, end in places:
+        assert len(problems(file, f"{text[:start]}*nobody{text[end:]}")) == 1
 
 
 def test_a_fault_of_a_provider_is_not_told_again_at_its_targets(file: Path) -> None:

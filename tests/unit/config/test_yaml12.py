@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.problems import ConfigErrors
-from config.yaml12 import MAX_BYTES, Mapping, plain, read
+from config.yaml12 import MAX_BYTES, Mapping, Unreadable, plain, read, read_on
 
 
 def value(text: str) -> Any:
@@ -136,6 +136,59 @@ def test_every_duplicate_key_is_told_at_once() -> None:
         "t.yaml:3:11",
         "t.yaml:4:4",
     ]
+
+
+def rest(text: str) -> tuple[Any, int]:
+    """What is left of a faulty text, and how many faults it has."""
+    root, found = read_on(text.encode(), "t.yaml")
+    return plain(root), len(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "left", "faults"),
+    [
+        ("a: 1\na: 2\na: 3\nb: 4", {"a": 1, "b": 4}, 2),
+        ("x: &x {a: 1, b: 2}\ny: {<<: *x, b: 3}", {"x": {"a": 1, "b": 2}, "y": {"b": 3, "a": 1}}, 1),
+        ("y: {<<: [{a: 1}, {a: 2, b: 3}], c: 4}", {"y": {"c": 4, "a": 1, "b": 3}}, 1),
+        ("? [a, {b: 1}]\n: {c: 2}\nd: 3", {"d": 3}, 1),
+        ("x: &x k\n*x : 1\ny: 2", {"x": "k", "y": 2}, 1),
+        (": 1\ny: 2", {"y": 2}, 1),
+        ("!x k: 1", {"k": 1}, 1),
+        ("a: !x {b: 1}\nc: !y [2]", {"a": {"b": 1}, "c": [2]}, 2),
+        ("a: 1\n---\na: 1\na: 2\n---\nb: *c", {"a": 1}, 1),
+    ],
+)
+def test_reading_goes_on_after_a_fault(text: str, left: object, faults: int) -> None:
+    assert rest(text) == (left, faults)
+
+
+@pytest.mark.parametrize("wrong", ["*nobody", ".inf", "!env HOME", "!!int x", "!!seq x", "1e99", "&v [*v]"])
+def test_a_value_with_a_fault_is_none_of_the_values_that_a_setting_can_have(wrong: str) -> None:
+    root, found = read_on(f"a: {wrong}\nb: 1".encode(), "t.yaml")
+    assert len(found) == 1
+    left = plain(root)
+    value = left["a"][0] if wrong.startswith("&") else left["a"]
+    assert isinstance(value, Unreadable)
+    assert left["b"] == 1
+
+
+def test_an_alias_of_a_fault_is_no_second_fault() -> None:
+    assert rest("a: &a .inf\nb: *a")[1] == 1
+
+
+def test_what_was_found_before_a_syntax_error_is_told_with_it() -> None:
+    found = problems("a: 1\na: 2\nb: *c\nd: [")
+    assert [line.split(": ")[0] for line in found] == ["t.yaml:2:1", "t.yaml:3:4", "t.yaml:5:1"]
+    assert len(problems("a: 1\na: 2\nb: \x07")) == 2
+    assert len(problems("a: 1\na: 2\nb: " + "[" * 100 + "]" * 100)) == 2
+
+
+def test_an_alias_bomb_is_one_problem_and_never_grows() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]
+    left, faults = rest("\n".join([*lines, "a0: twice"]))
+    assert faults == 2
+    assert len(str(left)) < 10**6
 
 
 def test_an_alias_bomb_is_refused_before_it_expands() -> None:
