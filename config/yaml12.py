@@ -16,6 +16,7 @@ too: of equal keys the first counts, merge keys stand for what they say, and wha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,8 @@ _MAX_ALIASED = 10_000
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE = "tag:yaml.org,2002:"
+_NOT_ALLOWED = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_REPLACEMENT = "\ufffd"
 _SCALARS = ("int", "float", "bool", "null")
 
 
@@ -94,18 +97,20 @@ def read_on(data: bytes, file: str) -> tuple[Node, list[Problem]]:
     that nothing can be read after, with those before it."""
     text = _decoded(data, file)
     reader = _Reader(file)
+    for number, line in enumerate(text.split("\n"), 1):
+        if found := _NOT_ALLOWED.search(line):
+            mark = Mark(file, number, found.start() + 1)
+            reader.problems.append(Problem.at(mark, (), "a character that YAML does not allow; remove it"))
+    if reader.problems:
+        text, reader.replacement = _NOT_ALLOWED.sub(_REPLACEMENT, text), _REPLACEMENT
     try:
         for event in yaml.parse(text, Loader=_Loader):
             reader.take(event)
-    except yaml.MarkedYAMLError as error:
-        at: Any = error.problem_mark or error.context_mark
+    except yaml.YAMLError as error:
+        at: Any = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         mark = Mark(file, at.line + 1, at.column + 1) if at is not None else Mark(file)
-        what = error.problem or error.context or "not YAML"
+        what = getattr(error, "problem", None) or getattr(error, "context", None) or "not YAML"
         problem = Problem.at(mark, (), f"this is not valid YAML: {what}")
-        raise ConfigErrors([*reader.problems, problem]) from None
-    except yaml.reader.ReaderError as error:
-        mark = _mark_of_byte(text.encode(), error.position or 0, file)
-        problem = Problem.at(mark, (), "a character that YAML does not allow; remove it")
         raise ConfigErrors([*reader.problems, problem]) from None
     return reader.root if reader.root is not None else Scalar(Mark(file), None), reader.problems
 
@@ -170,6 +175,7 @@ class _Reader:
         self._documents = 0
         self._aliased = 0
         self._is_bomb = False
+        self.replacement: str | None = None
 
     def take(self, event: yaml.Event) -> None:
         start: Any = event.start_mark
@@ -243,6 +249,8 @@ class _Reader:
         opened.key, opened.merges = (key, mark), is_plain and key == "<<"
         if opened.merges:
             self._problem(mark, "merge keys (<<) are not supported; write the settings out")
+        elif self._is_damaged(key):
+            self._no_key(opened)
         elif is_plain and key == "":
             self._problem(mark, "an empty key; a setting needs a name before the colon")
             self._no_key(opened)
@@ -286,6 +294,8 @@ class _Reader:
         text: str = event.value
         tag = (event.tag or "").removeprefix(_CORE)
         is_quoted = event.style not in (None, "")
+        if self._is_damaged(text):
+            return Unreadable(mark)
         try:
             if tag in _SCALARS:
                 return Scalar(mark, tagged(text, tag))
@@ -293,6 +303,9 @@ class _Reader:
         except ValueError as error:
             self._problem(mark, str(error))
             return Unreadable(mark)
+
+    def _is_damaged(self, text: str) -> bool:
+        return self.replacement is not None and self.replacement in text
 
     def _check_tag(self, tag: str | None, allowed: tuple[str, ...], mark: Mark) -> bool:
         if tag in (None, "!") or str(tag).removeprefix(_CORE) in allowed:

@@ -186,6 +186,7 @@ def test_a_fault_in_one_file_hides_nothing_in_the_others(tmp_path: Path) -> None
         "projects.d/a.yaml:1:64",
         "projects.d/b.yaml:1:33",
         "projects.d/c.yaml:1:12",
+        "projects.d/d.yaml:1:34",
     ]
 
 

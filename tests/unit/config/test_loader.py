@@ -167,7 +167,7 @@ organization:
         "providers: {a: &a {type: sandbox}, b: {<<: *a}}\nmodels: {m: {targets: [{provider: b}]}}",
         "providers: *nobody\nmodels: {m: {targets: [{provider: b}]}}",
         "providers: {a: {type: *nobody, base_url: x}}",
-        "providers: {a: {type: sandbox}, : {type: sandbox}}\nmodels: {m: {targets: [{provider: b}]}}",
+        "providers:\n  ? \n  : {type: sandbox}\nmodels: {m: {targets: [{provider: b}]}}",
         "models: *nobody\nnormalization: {default_model: m}",
         "models: {m: {targets: *nobody}}\nnormalization: {default_model: m}",
         "organization: {projects: [{name: a, keys: [{name: k, key: *nobody}]}]}",

@@ -152,7 +152,8 @@ def rest(text: str) -> tuple[Any, int]:
         ("y: {<<: [{a: 1}, {a: 2, b: 3}], c: 4}", {"y": {"c": 4, "a": 1, "b": 3}}, 1),
         ("? [a, {b: 1}]\n: {c: 2}\nd: 3", {"d": 3}, 1),
         ("x: &x k\n*x : 1\ny: 2", {"x": "k", "y": 2}, 1),
-        (": 1\ny: 2", {"y": 2}, 1),
+        ("? \n: 1\ny: 2", {"y": 2}, 1),
+        ("a\x07: 1\nb: 2 # \x07\x08\nb: 3\n", {"b": 2}, 3),
         ("!x k: 1", {"k": 1}, 1),
         ("a: !x {b: 1}\nc: !y [2]", {"a": {"b": 1}, "c": [2]}, 2),
         ("a: 1\n---\na: 1\na: 2\n---\nb: *c", {"a": 1}, 1),
@@ -162,7 +163,9 @@ def test_reading_goes_on_after_a_fault(text: str, left: object, faults: int) -> 
     assert rest(text) == (left, faults)
 
 
-@pytest.mark.parametrize("wrong", ["*nobody", ".inf", "!env HOME", "!!int x", "!!seq x", "1e99", "&v [*v]"])
+@pytest.mark.parametrize(
+    "wrong", ["*nobody", ".inf", "!env HOME", "!!int x", "!!seq x", "x\x07y", "1e99", "&v [*v]"]
+)
 def test_a_value_with_a_fault_is_none_of_the_values_that_a_setting_can_have(wrong: str) -> None:
     root, found = read_on(f"a: {wrong}\nb: 1".encode(), "t.yaml")
     assert len(found) == 1
