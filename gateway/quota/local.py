@@ -437,7 +437,7 @@ class LocalQuotaStore:
 
     def _prune(self, now: int) -> None:
         """Forget ended attempts after KEEP_MS, and windows long past."""
-        while self._ended and self._ended[0][0] <= now - KEEP_MS:
+        while self._ended and self._ended[0][0] < now - KEEP_MS:
             self._horizon = max(
                 self._horizon, now - KEEP_MS
             )  # should the clock go back: a repetition is known

@@ -57,6 +57,15 @@ def test_a_picture_behind_a_url_counts_as_the_largest() -> None:
     assert found.flags == ("input_size_unseen",)
 
 
+def test_the_low_end_counts_what_was_seen_as_cached_and_the_rest_as_nothing() -> None:
+    edit = call(PROMPT, [URL, URL], size="1024x1024", quality="low", n=2)
+    found = ranged(entry("gpt-image-2"), edit, [InputSize(1024, 1024)])
+    assert found.low == 2 * (196 * 30_000 + 1_250 + 1024 * 2_000)
+    # Six tokens, and one for four of nine bytes.
+    assert found.expected == 2 * (196 * 30_000 + (6 + 3) * 5_000 + (1024 + 1536) * 8_000)
+    assert found.flags == ("input_size_unseen",)
+
+
 def test_high_fidelity_costs_what_it_costs() -> None:
     plain = call(PROMPT, [URL], size="1024x1024", quality="low")
     high = call(PROMPT, [URL], size="1024x1024", quality="low", input_fidelity="high")
@@ -193,7 +202,10 @@ def test_a_guess_at_tokens_is_held_with_ten_percent_on_top() -> None:
     counting = Counting.model_validate({"output": {"rule": "flat", "tokens": 1290}, "sources": [SOURCE]})
     described = model(version(tokens=RATES), counting=counting)
     exact = 1290 * 30_000 + TEXT * 5_000
-    assert ranged(described, call(PROMPT)).high == exact * 11 // 10
+    found = ranged(described, call(PROMPT))
+    assert (found.high, found.tokens) == (exact * 11 // 10, 1290 + TEXT)
+    assert found.low == 1290 * 30_000 + 5_000
+    assert found.expected == 1290 * 30_000 + (6 + 3) * 5_000
 
 
 @pytest.mark.parametrize(("margin", "high"), [("0%", 40_000_000), ("25%", 50_000_000), ("2.5%", 41_000_000)])

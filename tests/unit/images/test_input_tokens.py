@@ -115,6 +115,11 @@ def test_text_is_bounded_by_its_bytes(prompt: str) -> None:
     assert likely_text_tokens(counting, prompt) <= most_text_tokens(counting, prompt)
 
 
+@pytest.mark.parametrize(("length", "likely"), [(0, 6), (1, 7), (4, 7), (5, 8), (40, 16), (41, 17)])
+def test_text_is_likely_a_token_for_four_bytes_and_six_around_it(length: int, likely: int) -> None:
+    assert likely_text_tokens(counting_of("gpt-image-2"), "x" * length) == likely
+
+
 def test_text_bounds_hold_for_the_recorded_calls() -> None:
     counting = counting_of("gpt-image-2")
     assert most_text_tokens(counting, "a cute baby sea otter") >= 11

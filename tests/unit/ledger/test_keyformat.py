@@ -20,6 +20,23 @@ def test_no_two_keys_are_alike() -> None:
     assert len({new_key() for _ in range(1000)}) == 1000
 
 
+def test_a_key_has_256_random_bits_and_all_of_them_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def most(number: int) -> bytes:
+        asked.append(number)
+        return b"\xff" * number
+
+    monkeypatch.setattr("gateway.ledger.keyformat.secrets.token_bytes", most)
+    body = new_key()[6:49]
+    alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    number = 0
+    for character in body:
+        number = number * 62 + alphabet.index(character)
+    assert asked == [32]
+    assert number == 2**256 - 1
+
+
 @given(st.integers(0, 48), st.characters(codec="ascii", categories=["L", "N"]))
 def test_one_wrong_character_is_noticed(position: int, character: str) -> None:
     key = "sk-ig-" + KNOWN[6:]
@@ -57,6 +74,17 @@ def test_a_digest_depends_on_key_and_pepper_and_tells_neither() -> None:
 def test_a_redacted_key_shows_at_most_four_characters_of_it(key: str) -> None:
     shown = redact(key)
     assert shown.removeprefix("sk-ig-").removeprefix("sk-admin-") in {"...", f"...{key[-4:]}"}
+
+
+@pytest.mark.parametrize(("length", "shown"), [(15, "sk-ig-..."), (16, "sk-ig-...xxxx")])
+def test_sixteen_characters_beyond_the_prefix_are_enough_to_show_four(length: int, shown: str) -> None:
+    assert redact("sk-ig-" + "x" * length) == shown
+
+
+def test_the_checksum_is_over_all_before_it_and_of_a_fixed_alphabet() -> None:
+    assert well_formed(KNOWN)
+    assert not well_formed("sk-admin-" + KNOWN[6:])
+    assert {len(new_key()) for _ in range(20)} == {6 + 43 + 6}
 
 
 def test_our_keys_are_shown_by_prefix_and_last_four() -> None:

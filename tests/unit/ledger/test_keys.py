@@ -63,6 +63,23 @@ async def test_a_revoked_key_is_still_a_key_that_was_made(ledger: Ledger) -> Non
     assert await ledger.keys.any() is True
 
 
+async def test_a_key_as_made_is_a_key_as_stored_with_a_name_as_long_as_may_be(ledger: Ledger) -> None:
+    begun = datetime.now(UTC)
+    record, key = await ledger.keys.create(name="x" * 128, project_id="p", pepper=PEPPER)
+    other, _ = await ledger.keys.create(name="y", project_id="p", pepper=PEPPER)
+    assert (record.name, record.project_id, record.models) == ("x" * 128, "p", None)
+    assert (record.expires_at, record.revoked_at, record.last_used_at) == (None, None, None)
+    assert begun <= record.created_at <= datetime.now(UTC)
+    assert (record.id[:4], len(record.id)) == ("key_", 28)
+    assert await ledger.keys.find(digest(key, PEPPER)) == record
+    assert await ledger.keys.list() == [record, other]
+    revoked = await ledger.keys.revoke(record.id)
+    assert revoked is not None
+    assert (await ledger.keys.list())[1] == other
+    assert revoked.revoked_at is not None
+    assert begun <= revoked.revoked_at <= datetime.now(UTC)
+
+
 @pytest.mark.parametrize(
     ("changes", "param"),
     [

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, delete, func, select
 
-from gateway.ledger.counted import Counted, Span
+from gateway.ledger.counted import ROLLUP, Counted, Span
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import AttemptState, Entry, NewAttempt, Usage
 from gateway.ledger.reports import Dimension, UsageReport
-from gateway.ledger.rollups import roll_up
+from gateway.ledger.rollups import MOST_RAW_SPANS, Split, _split, chunks, mark, roll_up
 from gateway.ledger.tables import counted_rollup, rollup_marks, to_micros, usage_rollup
 from gateway.ledger.touched import ROLLUPS
 from gateway.ledger.unknowns import UnknownPolicy
@@ -179,6 +179,51 @@ async def test_a_slot_that_is_still_busy_keeps_one_mark_and_is_read_raw(ledger: 
         assert await ledger._store.read(lambda c, query=query: c.scalar(query)) == 0
     report = await ledger.usage(since=None, until=NOON + DAY, by=[], timezone="UTC")
     assert (report.total.requests, report.total.cost) == (5, 5 * 210_775_000)
+
+
+async def test_a_slot_is_rolled_up_five_minutes_after_its_end_and_not_before(ledger: Ledger) -> None:
+    await ledger.record(request("r"), attempt("r"))
+    await ledger.record(end("r/1"))
+    query = select(counted_rollup.c.slot)
+    # Noon begins a slot of 12 minutes.
+    ripe = to_micros(NOON.replace(microsecond=0) + timedelta(minutes=12 + 5))
+    for now, slots in ((ripe - 1, []), (ripe, [ripe // 720_000_000 - 1])):
+        await rolled_up(ledger, now)
+        assert await ledger._store.read(lambda c: c.scalars(query).all()) == slots
+
+
+async def test_what_is_marked_is_read_raw_with_its_neighbours_in_one_piece(ledger: Ledger) -> None:
+    size = ROLLUP.slot_micros
+    marked = [3, 5, 6, 9, 10, 20]
+    await ledger._store.write(lambda c: mark(c, [(ROLLUP, slot) for slot in marked]))
+
+    async def split(lo: int, hi: int) -> Split:
+        return await ledger._store.read(lambda c: _split(c, ROLLUP, lo, hi))
+
+    assert await split(4 * size, 10 * size) == Split(4, 10, ((5 * size, 7 * size), (9 * size, 10 * size)))
+    assert await split(4 * size - 7, 10 * size + 8) == Split(
+        4, 10, ((4 * size - 7, 4 * size), (5 * size, 7 * size), (9 * size, 10 * size + 8))
+    )
+    assert await split(5 * size - 7, 6 * size) == Split(5, 6, ((5 * size - 7, 6 * size),))
+    assert await split(11 * size, 20 * size) == Split(11, 20, ())
+    assert await split(11 * size + 1, 12 * size - 1) == Split(0, 0, ((11 * size + 1, 12 * size - 1),))
+    assert await split(11 * size, 11 * size) == Split(0, 0, ())
+
+
+async def test_beyond_so_many_pieces_all_is_read_raw_in_one(ledger: Ledger) -> None:
+    size = ROLLUP.slot_micros
+    await ledger._store.write(lambda c: mark(c, [(ROLLUP, 2 * n + 1) for n in range(MOST_RAW_SPANS + 1)]))
+    for pieces, most in ((MOST_RAW_SPANS, False), (MOST_RAW_SPANS + 1, True)):
+        hi = 2 * pieces * size
+        found = await ledger._store.read(lambda c, hi=hi: _split(c, ROLLUP, 0, hi))
+        assert (found == Split(0, 0, ((0, hi),))) is most
+        assert len(found.raw) == (1 if most else pieces)
+
+
+def test_a_list_of_ids_comes_in_parts_and_whole() -> None:
+    assert list(chunks(["a", "b", "c", "d", "e"], 2)) == [["a", "b"], ["c", "d"], ["e"]]
+    assert list(chunks(["a", "b"], 2)) == [["a", "b"]]
+    assert list(chunks([])) == []
 
 
 async def test_a_change_that_commits_while_a_slot_is_rolled_up_is_not_lost(

@@ -84,6 +84,39 @@ def test_what_cannot_be_counted_exactly_is_refused(terms: tuple[Any, ...]) -> No
         Limit(ORG, *terms)
 
 
+@pytest.mark.parametrize(
+    "terms",
+    [
+        (Measure.SPEND, 2**53 - 1, "month"),
+        (Measure.SPEND, 0, "month"),
+        (Measure.IMAGES, MAX_RATE, "minute"),
+        (Measure.IMAGES, 1, "minute"),
+        (Measure.IMAGES, 0, "hour"),
+        (Measure.IMAGES, 0, "minute", True),
+        (Measure.CONCURRENT, 0, None),
+    ],
+)
+def test_the_least_and_the_most_of_each_kind_can_be_said(terms: tuple[Any, ...]) -> None:
+    assert Limit(ORG, *terms).amount == terms[1]
+    assert MAX_RATE == 10**10
+
+
+def test_money_and_tokens_settle_and_the_rest_counts_for_good() -> None:
+    assert [measure for measure in Measure if measure.settles] == [Measure.SPEND, Measure.TOKENS]
+
+
+def test_names_of_counters_stay_as_they_are_since_stores_keep_them() -> None:
+    user = Scope.end_user("p", "k:1", "someone", model="a@b")
+    assert (user.level, user.model, user.is_end_user) == ("end_user", "a@b", True)
+    assert user.text.startswith("user:p:k%3A1:")
+    assert len(user.text.rsplit(":", 1)[1]) == 32 + len("@a%40b")
+    assert user.owner == Scope.end_user("p", "k:1", "someone").text
+    assert Limit(ORG, Measure.SPEND, 1, "day", shadow=True).counter == "org|spend|day"
+    assert Limit(ORG, Measure.CONCURRENT, 1).counter == "org|concurrent"
+    assert Limit(ORG, Measure.IMAGES, 1, "minute", shadow=True).counter == "org|images|minute|shadow"
+    assert not Scope.key("p", "k").is_end_user
+
+
 def test_a_hold_survives_the_ledger() -> None:
     limits = [Limit(ORG, Measure.SPEND, 9, "month"), Limit(ORG, Measure.SPEND, 9, "hour", rolling=True)]
     lines = tuple(line(limit, 2**53 - 1, Calendar(), from_ms(1_795_000_000_000)) for limit in limits)

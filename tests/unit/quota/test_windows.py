@@ -64,6 +64,14 @@ def test_an_hour_is_cut_where_the_clock_moves_by_half_an_hour() -> None:
     assert len({before.id, after.id, following.id}) == 3
 
 
+@pytest.mark.parametrize("seconds", [1, 2, 3, 59, 601, 998, 1799])
+def test_the_instant_of_such_a_change_is_found_to_the_second(seconds: int) -> None:
+    change, away = utc("2026-04-04T15:00"), timedelta(seconds=seconds)
+    for moment in (change - away, change + away):
+        window = Calendar("Australia/Lord_Howe").window("hour", moment)
+        assert change in (window.start, window.end)
+
+
 def test_total_has_no_end() -> None:
     window = Calendar("Europe/Vienna").window("total", utc("2026-11-20"))
     assert (window.id, window.end) == ("total", None)
@@ -88,6 +96,34 @@ def test_a_zone_change_applies_from_the_next_window(
     assert calendar.window("month", turn - timedelta(milliseconds=1)).id == running.id
     following = calendar.window("month", turn)
     assert (following.id, following.start) == (then, turn)
+
+
+def test_a_zone_change_holds_from_its_very_instant_on() -> None:
+    at = utc("2026-11-20")
+    before, since = (
+        Calendar("Europe/Vienna").changed("America/New_York", at).window("month", moment)
+        for moment in (at - timedelta(milliseconds=1), at)
+    )
+    assert (before.id, before.start) == (since.id, since.start)
+    assert (before.end, since.end) == (utc("2026-11-30T23:00"), utc("2026-12-01T05:00"))
+
+
+def test_half_a_window_that_is_left_is_a_window_of_its_own_and_less_is_not() -> None:
+    """Kolkata is five and a half hours ahead, Tokyo nine, Kiritimati fourteen: of its day that runs at UTC's
+    midnight 18:30, 15 and 10 hours are left."""
+    for zone, left in (("Asia/Kolkata", 18.5), ("Asia/Tokyo", 15), ("Pacific/Kiritimati", 34)):
+        calendar = Calendar("UTC").changed(zone, utc("2026-11-20T06:00"))
+        following = calendar.window("day", utc("2026-11-21"))
+        if left < 24:
+            assert (following.start, following.end) == (
+                utc("2026-11-21"),
+                utc("2026-11-21") + timedelta(hours=left),
+            )
+        else:
+            assert following.id == "day:2026-11-20@UTC"
+            assert following.end == utc("2026-11-21T10:00")
+    exactly = Calendar("UTC").changed("Etc/GMT-12", utc("2026-11-20T06:00"))
+    assert exactly.window("day", utc("2026-11-21")).start == utc("2026-11-21")
 
 
 def test_a_zone_change_there_and_back_keeps_the_running_window() -> None:
