@@ -321,7 +321,8 @@ class LocalQuotaStore:
     def _end_unseen(self, end: End, now: int) -> Moved:
         rid = end.hold.rid
         older = 0 < end.hold.epoch < self._number
-        if older or end.hold.admitted < max(self._horizon, now - KEEP_MS):
+        admitted = end.hold.admitted
+        if older or admitted < self._horizon or admitted <= now - KEEP_MS:
             return Moved(rid, None, None, applied=False)
         self._records[rid] = _Record(end.state, end.hold, now)
         for line in end.hold.lines:
@@ -437,7 +438,7 @@ class LocalQuotaStore:
 
     def _prune(self, now: int) -> None:
         """Forget ended attempts after KEEP_MS, and windows long past."""
-        while self._ended and self._ended[0][0] < now - KEEP_MS:
+        while self._ended and self._ended[0][0] <= now - KEEP_MS:
             self._horizon = max(
                 self._horizon, now - KEEP_MS
             )  # should the clock go back: a repetition is known

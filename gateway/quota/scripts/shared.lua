@@ -165,7 +165,7 @@ local function finish(end_, by_ledger, now)
   if not before then
     local horizon, epoch = tonumber(redis.call('HGET', KEYS[1], 'hz')), end_[9]
     local older = epoch > 0 and epoch < tonumber(ARGV[1])
-    if older or admitted < math.max(horizon, now - KEEP) then
+    if older or admitted < horizon or admitted <= now - KEEP then
       return {'stale', '', ''}
     end
     for _, line in ipairs(list) do
