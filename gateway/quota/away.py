@@ -19,9 +19,9 @@ from dataclasses import replace
 from enum import StrEnum
 
 from gateway.quota.allowance import LEASE_MS, Allowances, spend_limits
+from gateway.quota.clock import wall_clock
 from gateway.quota.errors import HoldLost, QuotaUnavailable, StoreAway
 from gateway.quota.holds import Amounts, DispatchedHold, Hold, State
-from gateway.quota.local import wall_clock
 from gateway.quota.outcomes import (
     REAP_BATCH,
     Admitted,

@@ -21,6 +21,9 @@ SOCKET_SECONDS = 0.25
 POOL_SECONDS = 0.25
 CONNECTIONS = 32
 
+BROKEN = (RedisError, OSError, RuntimeError)
+"""Raised by a call whose connection is lost; RuntimeError is uvloop's, where it was closed under a write."""
+
 
 class OtherServer(RedisError):
     """Another server than the one that the counters were built in answered. No ConnectionError, so that it is
@@ -56,7 +59,7 @@ async def run_id(url: str) -> str | None:
     link = connect(url)
     try:
         return _field(await link.info("server"), "run_id")
-    except (RedisError, OSError) as error:
+    except BROKEN as error:
         raise StoreAway(type(error).__name__) from None
     finally:
         await link.aclose()
@@ -68,7 +71,7 @@ async def claim(url: str, name: str, milliseconds: int) -> bool:
     link = connect(url)
     try:
         return bool(await link.set(name, "1", nx=True, px=milliseconds))
-    except (RedisError, OSError) as error:
+    except BROKEN as error:
         raise StoreAway(type(error).__name__) from None
     finally:
         await link.aclose()
@@ -78,7 +81,7 @@ async def refuse_eviction(link: Redis) -> None:
     """Raises :class:`UnsafeStore` where the server would evict keys that have a TTL: counters do."""
     try:
         policy = _field(await link.info("memory"), "maxmemory_policy")
-    except (RedisError, OSError) as error:
+    except BROKEN as error:
         raise StoreAway(type(error).__name__) from None
     if policy not in (None, "noeviction"):
         raise UnsafeStore(

@@ -14,11 +14,12 @@ the amount out of one place and puts it into the other. ``unknown`` counts again
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+import msgspec
 
 from gateway.quota.terms import Kind, Measure
 
@@ -104,7 +105,7 @@ class DispatchedHold:
 
 def load(text: str | bytes) -> Hold:
     """The inverse of :meth:`Hold.dump`."""
-    rid, admitted, lease_ms, epoch, rows = json.loads(text)
+    rid, admitted, lease_ms, epoch, rows = msgspec.json.decode(text)
     return Hold(rid, admitted, lease_ms, _lines(rows), epoch)
 
 
@@ -113,11 +114,11 @@ def dump_lines(lines: tuple[Line, ...]) -> str:
 
 
 def load_lines(text: str | bytes) -> tuple[Line, ...]:
-    return _lines(json.loads(text))
+    return _lines(msgspec.json.decode(text))
 
 
 def _dump(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return msgspec.json.encode(value).decode()
 
 
 def _rows(lines: tuple[Line, ...]) -> list[list[Any]]:

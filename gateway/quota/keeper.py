@@ -20,7 +20,6 @@ from gateway.quota.outcomes import (
     REAP_BATCH,
     Credits,
     Drift,
-    End,
     Epoch,
     Moved,
     OpenHold,
@@ -60,7 +59,10 @@ class Record(Protocol):
         """Write and return the next epoch, durably. Intent rows of older ones are refused from then on."""
         ...
 
-    async def verdicts(self, rids: Sequence[str]) -> Mapping[str, Verdict]: ...
+    async def lapse(self, rids: Sequence[str]) -> Mapping[str, Verdict]:
+        """The leases of these attempts are out: those that have a row and run become unknown, durably.
+        Returns what the ledger then says of each that has a row."""
+        ...
 
     async def account(self, rids: Sequence[str], before: int | None) -> Account:
         """``before`` in ms by the store's clock (``Hold.admitted``); None: everything."""
@@ -102,15 +104,20 @@ class Keeper:
         """It has ended."""
         self._running.pop(rid, None)
 
+    @property
+    def watched(self) -> Sequence[Hold]:
+        """Those that have not ended."""
+        return list(self._running.values())
+
     async def beat(self) -> Sequence[str]:
         """Extend all leases; returns the ids that the store no longer counts as running."""
-        return await self._store.heartbeat(list(self._running.values())) if self._running else []
+        return await self._store.heartbeat(self.watched) if self._running else []
 
     async def reap(self) -> Sequence[Moved]:
-        """End lapsed attempts, batch after batch."""
+        """End lapsed attempts, batch after batch: in the ledger first, then in the store."""
         moved: list[Moved] = []
         while True:
-            batch = await self._store.reap(self._record.verdicts)
+            batch = await self._store.reap(self._record.lapse)
             moved += batch
             if len(batch) < REAP_BATCH:
                 return moved
@@ -127,7 +134,7 @@ class Keeper:
         account = await self._record.account(known.rids, known.as_of)
         ended = {rid: verdict for rid, verdict in account.verdicts.items() if verdict.state.terminal}
         holds = await self._store.find(list(ended))
-        await self._store.end([End(holds[rid], ended[rid].state, ended[rid].actual) for rid in holds])
+        await self._store.end([ended[rid].end(holds[rid]) for rid in holds])
         there = set(known.rids)
         adopted = await self._store.adopt([each for each in account.open_holds if each.hold.rid not in there])
         await self._store.credit(account.credits)

@@ -34,11 +34,14 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How an attempt ended. ``actual`` is what to settle at; a measure that it lacks settles at its hold."""
+    """How an attempt ended. ``actual`` is what to settle at; a measure that it lacks settles at its hold.
+    ``sent`` False: it is certain that no call was made, so that its request and its images do not count,
+    whatever the store has taken it for meanwhile."""
 
     hold: Hold
     state: State
     actual: Amounts | None = None
+    sent: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +123,16 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the ledger says of an attempt. ``state`` is dispatched, settled, released or unknown."""
+    """What the ledger says of an attempt. ``state`` is dispatched, settled, released or unknown; ``sent`` as
+    in :class:`End`."""
 
     state: State
     actual: Amounts | None = None
+    sent: bool = True
+
+    def end(self, hold: Hold) -> End:
+        """That of ``hold``, where the state is an end."""
+        return End(hold, self.state, self.actual, self.sent)
 
 
 @dataclass(frozen=True, slots=True)

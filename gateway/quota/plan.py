@@ -97,6 +97,12 @@ def spot(limit: Limit, calendar: Calendar, at: datetime) -> Spot:
             return Spot("", 0, NEVER, 0, NEVER)
 
 
+def probe(limit: Limit, calendar: Calendar, at: datetime) -> Gate:
+    """What is asked of a store to learn where ``limit`` stands: nothing is needed of it."""
+    where = spot(limit, calendar, at)
+    return Gate(_line(limit, 0, where), where, limits=[limit])
+
+
 def line(limit: Limit, amount: int, calendar: Calendar, at: datetime) -> Line:
     """``amount`` in the window of ``limit`` at ``at``: how the ledger's sums are told to a store."""
     return _line(limit, amount, spot(limit, calendar, at))

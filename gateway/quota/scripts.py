@@ -15,8 +15,9 @@ from importlib.resources import files
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
+from redis.exceptions import NoScriptError, ReadOnlyError
 
+from gateway.quota.connection import BROKEN
 from gateway.quota.errors import StoreAway
 
 DEADLINE_SECONDS = 0.9
@@ -88,7 +89,7 @@ class Courier:
                 answers = await self._send(calls)
         except self._strangers as error:
             _fail(calls, error)
-        except (RedisError, OSError, TimeoutError) as error:
+        except BROKEN as error:
             _fail(calls, StoreAway(type(error).__name__))
         except BaseException as error:
             _fail(calls, StoreAway(type(error).__name__))

@@ -37,7 +37,8 @@ from gateway.quota.terms import Limit
 from gateway.quota.windows import Calendar
 
 Judge = Callable[[Sequence[str]], Awaitable[Mapping[str, Verdict]]]
-"""What the ledger says of these attempt ids; ids without a row are absent."""
+"""What the ledger says of these attempt ids, whose leases are out; ids without a row are absent. It has them
+as ended or unknown by then, so that no rebuild gives back what the store gives away."""
 
 KEEP_MS = 3_600_000
 """How long a store remembers an attempt's end; later, a repetition is known by its admission's age."""
@@ -45,6 +46,9 @@ KEEP_MS = 3_600_000
 SKEW_MS = 2_000
 """How far our clock may be from the store's before its time is taken over."""
 
+SLACK_MS = 60_000
+"""How long a lapsed lease of concurrency keeps its place where nobody reaps it. Until it is reaped the ledger
+may have the attempt as running, and a rebuild would give it the place that another one got meanwhile."""
 
 MOST_END_USERS = 100_000
 """End users whose counters are kept at once: clients make up their names, and memory is finite."""

@@ -65,6 +65,7 @@ def _ended(end: End, keys: Keys) -> Call:
         keys.counters(hold.lines),
         _actual(hold.lines, end.actual),
         hold.epoch,
+        end.sent,
     ]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from gateway.quota.holds import State
+from gateway.quota.store import SLACK_MS
 from gateway.quota.terms import Kind, Limit, Measure
 from gateway.quota.windows import ROLLING_MS, Calendar, from_ms
 
@@ -75,7 +76,7 @@ class Oracle:
     def _where(self, attempt: Attempt, entry: Entry, now: int) -> tuple[int | None, int]:
         state = attempt.state
         if entry.kind is Kind.CONCURRENT:
-            running = state in (State.HELD, State.DISPATCHED) and attempt.lease > now
+            running = state in (State.HELD, State.DISPATCHED) and attempt.lease > now - SLACK_MS
             return (1, 1) if running else (None, 0)
         if entry.measure in (Measure.REQUESTS, Measure.IMAGES):
             if attempt.counted:

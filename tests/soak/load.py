@@ -6,14 +6,38 @@ import asyncio
 import itertools
 import random
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
 
 import httpx
 
 from tests.soak import town
 from tests.soak.replicas import Replica
 
-THINK_SECONDS = 0.1
+FAULTS_TOLD = 4
+"""How many faults before it are told with a limit that was seen exceeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exceeded:
+    """A limit that ``GET /v1/usage`` showed above its amount, and what had happened just before."""
+
+    whose: str
+    limit: Mapping[str, Any]
+    as_of: str
+    replica: str
+    faults: tuple[str, ...]
+
+    def __str__(self) -> str:
+        told, rolling = self.limit, "rolling " if self.limit["rolling"] else ""
+        numbers = ", ".join(f"{name} {told[name]}" for name in ("used", "held", "unknown", "limit"))
+        return (
+            f"{self.whose}: {told['scope']} {told['measure']} per {rolling}{told['per']}: {numbers} "
+            f"as of {self.as_of} by {self.replica}; before: {'; '.join(self.faults) or 'no fault'}"
+        )
 
 
 @dataclass(slots=True)
@@ -25,15 +49,21 @@ class Load:
     slow: float
     per_second: float
     outcomes: Counter[str] = field(default_factory=Counter)
-    over: int = 0
-    """How often a limit was seen above its amount while all ran."""
+    exceeded: list[Exceeded] = field(default_factory=list)
+    """Every look at a limit, while all ran, that saw it above its amount."""
     looks: int = 0
+    faults: list[tuple[datetime, str]] = field(default_factory=list)
+    """What was done to replicas and stores, in order."""
     ended: bool = False
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
     def sent(self) -> int:
         return sum(self.outcomes.values())
+
+    def fault(self, words: str) -> None:
+        """Something was done to the gateway."""
+        self.faults.append((datetime.now(UTC), words))
 
     async def run(self, workers: int) -> None:
         """Until :attr:`ended`."""
@@ -78,24 +108,37 @@ class Load:
         """No limit may ever be seen above its amount."""
         while not self.ended:
             caller = self.dice.choice(everybody)
-            for limit in await standing(
-                client, await self._somewhere(), caller, self.dice.choice(caller.users)
-            ):
+            user, url = self.dice.choice(caller.users), await self._somewhere()
+            document = await _usage(client, url, caller, user)
+            for limit in document.get("limits", ()):
                 self.looks += 1
-                used = sum(float(limit[name]) for name in ("used", "held", "unknown"))
-                self.over += used > float(limit["limit"]) + 1e-12
+                used = sum(Decimal(limit[name]) for name in ("used", "held", "unknown"))
+                if used > Decimal(limit["limit"]):
+                    self.exceeded.append(
+                        Exceeded(f"{caller.key_id} {user}", limit, document["as_of"], url, self._faults())
+                    )
             await asyncio.sleep(0.3)
+
+    def _faults(self) -> tuple[str, ...]:
+        now = datetime.now(UTC)
+        latest = self.faults[-FAULTS_TOLD:]
+        return tuple(f"{words} {(now - at).total_seconds():.1f} s ago" for at, words in latest)
 
 
 async def standing(
     client: httpx.AsyncClient, url: str, caller: town.Caller, user: str
-) -> list[dict[str, str]]:
+) -> list[dict[str, Any]]:
     """``GET /v1/usage``; empty where nobody answers or the state is not proved."""
+    found: list[dict[str, Any]] = (await _usage(client, url, caller, user)).get("limits", [])
+    return found
+
+
+async def _usage(client: httpx.AsyncClient, url: str, caller: town.Caller, user: str) -> Mapping[str, Any]:
     try:
         answer = await client.get(
             f"{url}/v1/usage", params={"end_user": user}, headers={"authorization": f"Bearer {caller.key}"}
         )
     except httpx.HTTPError:
-        return []
-    found: list[dict[str, str]] = answer.json()["limits"] if answer.status_code == 200 else []
-    return found
+        return {}
+    document: Mapping[str, Any] = answer.json() if answer.status_code == 200 else {}
+    return document

@@ -82,7 +82,7 @@ class Nursery:
         replica.starts += 1
         replica.pid = await asyncio.to_thread(self._fork, f"{self.config} {replica.data} {log}\n")
         until = time.monotonic() + START_SECONDS
-        while time.monotonic() < until and _runs(replica.pid):
+        while time.monotonic() < until and runs(replica.pid):
             text = log.read_text(errors="replace") if log.exists() else ""
             found = re.search(r"listening on (http://[\w.:\[\]]+)", text)
             url = found[1] if found else ""
@@ -100,7 +100,7 @@ class Nursery:
         return int(self.process.stdout.readline())
 
 
-def _runs(pid: int) -> bool:
+def runs(pid: int) -> bool:
     with suppress(ProcessLookupError):
         os.kill(pid, 0)
         return True

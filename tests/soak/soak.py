@@ -12,6 +12,7 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from tests import servers
 from tests.simulators.process import UpstreamProcess
 from tests.soak import accounts, town
 from tests.soak.accounts import Findings
-from tests.soak.load import Load, standing
+from tests.soak.load import Exceeded, Load, standing
 from tests.soak.replicas import Nursery, Replica
 from tests.soak.stores import Redis
 
@@ -58,7 +59,7 @@ class Report:
     kills: int
     stalls: int
     redis_kills: int
-    over: int
+    exceeded: Sequence[Exceeded]
     looks: int
     decay: float | None
     """Seconds from the last request to the moment when nothing was held any more; None: it never came."""
@@ -66,7 +67,7 @@ class Report:
 
     @property
     def clean(self) -> bool:
-        return self.findings.clean and not self.over and self.decay is not None
+        return self.findings.clean and not self.exceeded and self.decay is not None
 
     def __str__(self) -> str:
         found = self.findings
@@ -78,13 +79,13 @@ class Report:
             f"{found.calls} upstream calls, {found.attempts} attempts in the ledger: {dict(found.states)}",
             "dollars: " + ", ".join(f"{name} {amount:.4f}" for name, amount in dollars.items()),
             f"overspent: ${found.overspent / accounts.NANO}; "
-            f"of {self.looks} looks at a limit {self.over} saw it exceeded",
+            f"of {self.looks} looks at a limit {len(self.exceeded)} saw it exceeded",
             f"lost: {len(found.lost)}, doubled: {len(found.doubled)}, wrong cost: {len(found.wrong)}",
             f"still running: {found.running}; held money gone after: "
             + ("never" if self.decay is None else f"{self.decay:.0f} s"),
             f"counters that differ from the ledger: {len(found.unequal)}",
         ]
-        for problems in (found.lost, found.doubled, found.wrong, found.unequal):
+        for problems in (self.exceeded, found.lost, found.doubled, found.wrong, found.unequal):
             lines += [f"  {problem}" for problem in problems[:10]]
         return "\n".join(lines)
 
@@ -155,7 +156,7 @@ class Soak:
         findings.unequal = await self._unequal(replicas, url)
         return Report(
             plan, findings, load.outcomes, load.sent, self._kills, self._stalls, self._redis_kills,
-            load.over, load.looks, None if decay is None else decay - ended, ended - begun,
+            load.exceeded, load.looks, None if decay is None else decay - ended, ended - begun,
         )  # fmt: skip
 
     async def _trouble_replicas(self, nursery: Nursery, load: Load) -> None:
@@ -170,19 +171,22 @@ class Soak:
             replica = self._dice.choice(up)
             if self._stalls < plan.stalls * load.sent / plan.requests and len(up) > 1:
                 self._stalls += 1
-                asyncio.get_running_loop().create_task(self._stall(replica))
+                asyncio.get_running_loop().create_task(self._stall(replica, load))
                 continue
             replica.ready = False
             replica.signal(signal.SIGKILL)
+            load.fault(f"{replica.folder.name} killed")
             self._kills += 1
             await asyncio.sleep(self._dice.uniform(0.01, 0.1))
             await nursery.start(replica)
 
-    async def _stall(self, replica: Replica) -> None:
+    async def _stall(self, replica: Replica, load: Load) -> None:
         replica.ready = False
         replica.signal(signal.SIGSTOP)
+        load.fault(f"{replica.folder.name} stopped")
         await asyncio.sleep(self._plan.lease * 1.3)
         replica.signal(signal.SIGCONT)
+        load.fault(f"{replica.folder.name} goes on")
         replica.ready = True
 
     async def _trouble_redis(self, redis: Redis, load: Load) -> None:
@@ -192,7 +196,10 @@ class Soak:
                 await asyncio.sleep(0.05)
                 continue
             self._redis_kills += 1
-            await redis.crash(self._dice.uniform(0.1, 2.0), wipe=self._redis_kills % 3 == 0)
+            wipe = self._redis_kills % 3 == 0
+            load.fault("Redis killed" + (" and wiped" if wipe else ""))
+            await redis.crash(self._dice.uniform(0.1, 2.0), wipe=wipe)
+            load.fault("Redis back")
 
     async def _decay(self, replicas: list[Replica], database: str) -> float | None:
         """When nothing was held or running any more, by the counters and by the ledger."""

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
+from gateway.quota import connection
 from gateway.quota.allowance import LEASE_MS, RENEW_MS, SPENDABLE_MS
 from gateway.quota.away import DEFAULT, Away, GuardedStore
 from gateway.quota.errors import HoldLost, Rebuilding, StoreAway
@@ -285,3 +287,23 @@ async def test_a_rolling_budget_has_no_slice(allowed: Replica) -> None:
     await allowed.take("warm/1", rolling, spend=0)
     await asyncio.sleep(0)
     assert (await allowed.inner.open_ids()).rids == ("warm/1",)
+
+
+async def test_a_connection_that_is_closed_under_a_write_is_a_store_that_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """uvloop has no OSError for it; a start, or a rebuild, must not end with it."""
+
+    async def closed(_self: Redis, *_words: object, **_options: object) -> None:
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    monkeypatch.setattr(Redis, "execute_command", closed)
+    url = "redis://127.0.0.1:1/0"
+    for call in (
+        connection.run_id(url),
+        connection.claim(url, "building", 1),
+        connection.refuse_eviction(connection.connect(url)),
+    ):
+        with pytest.raises(StoreAway) as away:
+            await call
+        assert away.value.reason == "RuntimeError"

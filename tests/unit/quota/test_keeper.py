@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from gateway.errors import Unavailable
 from gateway.quota import keeper as keeping
 from gateway.quota.away import GuardedStore
 from gateway.quota.errors import Rebuilding
@@ -36,12 +37,18 @@ class Ledger:
         self.at.epoch = Epoch(self.at.epoch.number + 1 if self.at.epoch else 1, run_id)
         return self.at.epoch
 
-    async def verdicts(self, rids: Sequence[str]) -> Mapping[str, Verdict]:
+    async def lapse(self, rids: Sequence[str]) -> Mapping[str, Verdict]:
+        for rid in rids:
+            if rid in self.rows and self.rows[rid].state is State.DISPATCHED:
+                self.rows[rid] = Verdict(State.UNKNOWN)
+        return self.verdicts(rids)
+
+    def verdicts(self, rids: Sequence[str]) -> Mapping[str, Verdict]:
         return {rid: self.rows[rid] for rid in rids if rid in self.rows}
 
     async def account(self, rids: Sequence[str], before: int | None) -> Account:
         self.asked.append((rids, before))
-        return Account(await self.verdicts(rids), self.sums, self.open_holds)
+        return Account(self.verdicts(rids), self.sums, self.open_holds)
 
 
 @dataclass
@@ -195,6 +202,58 @@ async def test_all_batches_are_reaped(house: House, monkeypatch: pytest.MonkeyPa
         await house.take(f"{n}/1", 1)
     await house.at.advance(LEASE_MS)
     assert len(await house.keeper.reap()) == 450
+
+
+async def test_a_rebuild_never_finds_a_call_running_whose_place_was_given_away(house: House) -> None:
+    """Whatever moment the counters are lost at: the lease of a dead replica is out, is reaped, or was."""
+    running = Limit(KEY.scope, Measure.CONCURRENT, 1)
+
+    async def take(rid: str) -> Hold | None:
+        outcome = await house.at.store.reserve([Reservation(rid, {}, [running])])
+        if not isinstance(outcome, Admitted):
+            return None
+        (hold,) = outcome.holds
+        house.ledger.rows[rid] = Verdict(State.DISPATCHED)
+        await house.at.store.dispatch(hold)
+        return hold
+
+    async def rebuilt() -> int:
+        states = {rid: verdict.state for rid, verdict in house.ledger.rows.items()}
+        house.ledger.open_holds = [OpenHold(hold, states[rid]) for rid, hold in holds.items()]
+        await house.at.lose_everything()
+        await house.keeper.rebuild()
+        return (await house.at.store.standing([running]))[0].held
+
+    holds = {}
+    for rid in ("a/1", "b/1", "c/1"):
+        hold = await take(rid)
+        assert hold is not None
+        holds[rid] = hold
+        await house.at.advance(LEASE_MS)
+        assert await take("early/1") is None  # the lease is out, and the ledger has the call as running
+        assert await rebuilt() == 1
+        await house.at.advance(LEASE_MS)
+        assert [x.rid for x in await house.keeper.reap()] == [rid]
+        assert await rebuilt() == 0
+
+
+async def test_a_lapsed_attempt_stays_as_it_is_while_the_ledger_cannot_be_told(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = await house.take("a/1")
+    await house.at.store.dispatch(hold)
+    await house.at.advance(LEASE_MS)
+
+    async def away(_rids: Sequence[str]) -> Mapping[str, Verdict]:
+        raise Unavailable("The ledger is away.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.ledger, "lapse", away)
+        with pytest.raises(Unavailable):
+            await house.keeper.reap()
+    assert await house.sums() == (0, 100, 0)
+    assert len(await house.keeper.reap()) == 1
+    assert await house.sums() == (0, 0, 100)
 
 
 async def test_the_background_tells_of_what_it_did_and_of_what_failed(

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.quota.clock import wall_clock
 from gateway.quota.holds import Hold, State
-from gateway.quota.local import PRUNE_MS, SLACK_MS, LocalQuotaStore, wall_clock
+from gateway.quota.local import PRUNE_MS, LocalQuotaStore
 from gateway.quota.outcomes import LEASE_MS, Admitted, End, Reservation
 from gateway.quota.plan import line
-from gateway.quota.store import KEEP_MS
+from gateway.quota.store import KEEP_MS, SLACK_MS
 from gateway.quota.terms import Limit, Measure, Scope
 from gateway.quota.windows import Calendar, from_ms
 from tests.unit.quota.worlds import World, world
@@ -81,13 +82,13 @@ async def test_windows_are_forgotten_when_they_expire(at: World) -> None:
     expires = MIDNIGHT + 2 * DAY
     await at.set_clock(expires - 1)
     await take(at, "a/1", RUNNING)
-    assert len(store._windows) == 2
+    assert len(store._counters.windows) == 2
     await at.advance(PRUNE_MS - 1)
     await take(at, "b/1", RUNNING)
-    assert len(store._windows) == 2  # it looks once a minute
+    assert len(store._counters.windows) == 2  # it looks once a minute
     await at.advance(1)
     await take(at, "c/1", RUNNING)
-    assert [cell.expires for cell in store._windows.values()] == [-1]
+    assert [cell.expires for cell in store._counters.windows.values()] == [-1]
 
 
 async def test_buckets_are_kept_one_window_longer_than_they_count(at: World) -> None:
@@ -95,33 +96,33 @@ async def test_buckets_are_kept_one_window_longer_than_they_count(at: World) -> 
     hold = await take(at, "r/1", ROLLING)
     await at.store.dispatch(hold)
     await at.store.settle(hold, {Measure.SPEND: 5})
-    (key,) = store._rolling
+    (key,) = store._counters.rolling
     for minutes, settled, kept in ((60, 5, 1), (61, 0, 1), (120, 0, 1), (121, 0, 0)):
         await at.set_clock(MIDNIGHT + minutes * 60_000)
         assert (await at.store.standing([ROLLING]))[0].settled == settled
-        assert len(store._rolling[key]) == kept
+        assert len(store._counters.rolling[key]) == kept
     await take(at, "other/1", RUNNING)
-    assert key not in store._rolling
+    assert key not in store._counters.rolling
 
 
-async def test_lapsed_leases_count_no_more_and_are_then_forgotten(at: World) -> None:
+async def test_lapsed_leases_keep_their_place_for_a_while_and_are_then_forgotten(at: World) -> None:
     store = store_of(at)
     hold = await take(at, "r/1", RUNNING)
-    (key,) = store._running
-    for later, held, kept in ((LEASE_MS - 1, 1, 1), (LEASE_MS, 0, 1), (LEASE_MS + SLACK_MS, 0, 0)):
+    (key,) = store._counters.running
+    for later, held, kept in ((LEASE_MS, 1, 1), (LEASE_MS + SLACK_MS - 1, 1, 1), (LEASE_MS + SLACK_MS, 0, 0)):
         await at.set_clock(hold.admitted + later)
         assert (await at.store.standing([RUNNING]))[0].held == held
-        assert len(store._running[key]) == kept
+        assert len(store._counters.running[key]) == kept
     await take(at, "other/1", DAILY)
-    assert key not in store._running
+    assert key not in store._counters.running
 
 
 async def test_only_rates_have_a_debt_to_remember(at: World) -> None:
     rate = Limit(ORG, Measure.REQUESTS, 60, "minute")
     await take(at, "r/1", DAILY, ROLLING, RUNNING, rate)
-    assert store_of(at)._rates == {}  # it asked for no request
+    assert store_of(at)._counters.rates == {}  # it asked for no request
     await at.store.reserve([Reservation("r/2", {Measure.SPEND: 5, Measure.REQUESTS: 1}, [DAILY, rate])])
-    assert list(store_of(at)._rates.values()) == [(60_000, at.now)]
+    assert list(store_of(at)._counters.rates.values()) == [(60_000, at.now)]
 
 
 def test_the_clock_is_in_milliseconds_since_1970() -> None:

@@ -15,6 +15,7 @@ from gateway.quota.outcomes import (
     LEASE_MS,
     Admitted,
     End,
+    Epoch,
     OpenHold,
     Refused,
     Reservation,
@@ -22,7 +23,8 @@ from gateway.quota.outcomes import (
     Verdict,
 )
 from gateway.quota.plan import line
-from gateway.quota.store import END_USER_MS, KEEP_MS
+from gateway.quota.redis import RedisQuotaStore
+from gateway.quota.store import END_USER_MS, KEEP_MS, SLACK_MS
 from gateway.quota.terms import Limit, Measure, Scope
 from gateway.quota.windows import Calendar, from_ms, to_ms
 from tests.unit.quota.worlds import World, patch_server_clock, world
@@ -193,6 +195,28 @@ async def test_images_and_requests_stay_counted_after_dispatch(at: World) -> Non
     assert await sums(at, *limits) == [(4, 0, 0), (1, 0, 0)]
 
 
+@pytest.mark.parametrize("by", ["owner", "ledger"])
+async def test_what_was_taken_for_lost_and_was_never_sent_counts_nothing(at: World, by: str) -> None:
+    """Its owner stalled between the row and the dispatch, past its lease."""
+    requests = Limit(Scope.project("p1"), Measure.REQUESTS, 50, "hour")
+    limits = (KEY, DAILY_IMAGES, requests, IMAGES)
+    hold = await take(at, "r/1", *limits, spend=300, images=4, requests=1)
+    await at.advance(LEASE_MS)
+
+    async def has_a_row(rids: Any) -> dict[str, Verdict]:
+        return {rid: Verdict(State.UNKNOWN) for rid in rids}
+
+    await at.store.reap(has_a_row)
+    assert await sums(at, *limits[:3]) == [(0, 0, 300), (4, 0, 0), (1, 0, 0)]
+    with pytest.raises(HoldLost):
+        await at.store.dispatch(hold)
+    unsent = End(hold, State.RELEASED, sent=False)
+    for applied in (True, False):
+        [moved] = await at.store.end([unsent], by_ledger=by == "ledger")
+        assert moved.applied is applied
+        assert await sums(at, *limits) == [(0, 0, 0)] * 4
+
+
 async def test_parallel_attempts_are_taken_together_or_not_at_all(at: World) -> None:
     pair = [wish("r/1", KEY, RUNNING, spend=600_000_000), wish("r/2", KEY, RUNNING, spend=600_000_000)]
     assert isinstance(await at.store.reserve(pair), Refused)
@@ -280,9 +304,20 @@ async def test_concurrency_heals_when_nobody_beats(at: World) -> None:
     await at.advance(LEASE_MS - 1)
     assert await at.store.heartbeat([beating]) == []
     await at.advance(1)
+    await refused(at, "c/1", RUNNING)  # its place is given away when the ledger knows of its end
+    assert [x.rid for x in await at.store.reap(no_rows)] == [silent.rid]
     assert await sums(at, RUNNING) == [(0, 1, 0)]
     await take(at, "c/1", RUNNING)
-    assert silent.rid == "b/1"
+
+
+async def test_concurrency_heals_even_where_nobody_reaps(at: World) -> None:
+    for rid in ("a/1", "b/1"):
+        await take(at, rid, RUNNING)
+    await at.advance(LEASE_MS + SLACK_MS - 1)
+    await refused(at, "c/1", RUNNING)
+    await at.advance(1)
+    assert await sums(at, RUNNING) == [(0, 0, 0)]
+    await take(at, "c/1", RUNNING)
 
 
 async def test_f25_a_lapsed_hold_is_released(at: World) -> None:
@@ -476,14 +511,39 @@ async def test_an_attempt_that_has_ended_is_no_longer_open(at: World) -> None:
 
 async def test_nothing_is_admitted_between_freeze_and_rebuild(at: World) -> None:
     hold = await take(at, "r/1", KEY, spend=300)
-    from gateway.quota.outcomes import Epoch
-
     at.epoch = Epoch(at.epoch.number + 1)
     await at.store.freeze(at.epoch)
     with pytest.raises(Rebuilding):
         await at.store.reserve([wish("c/1", KEY, spend=1)])
     await at.store.rebuild(at.epoch, [], [OpenHold(hold, State.DISPATCHED)])
     assert await sums(at, KEY) == [(0, 300, 0)]
+
+
+async def test_a_hold_is_of_the_epoch_that_it_was_taken_in_whatever_came_since(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its intent row is then refused: the counters that were built meanwhile do not have it."""
+    patch_server_clock(monkeypatch)
+    async with world("fakeredis") as at:
+        assert isinstance(at.store, RedisQuotaStore)
+        scripts = at.store._in
+        at_once = scripts.at
+
+        async def overtaken(*call: Any) -> Any:
+            answer = await at_once(*call)
+            scripts.epoch = Epoch(7)
+            return answer
+
+        monkeypatch.setattr(scripts, "at", overtaken)
+        assert (await take(at, "r/1", KEY, spend=1)).epoch == 1
+
+
+async def test_a_rolling_limit_that_was_lowered_says_when_it_has_room(at: World) -> None:
+    hourly = Limit(KEY.scope, Measure.SPEND, 1000, "hour", rolling=True)
+    await take(at, "r/1", hourly, spend=500)
+    lowered = Limit(KEY.scope, Measure.SPEND, 400, "hour", rolling=True)
+    assert (await at.store.standing([hourly]))[0].resets_at is None
+    assert (await at.store.standing([lowered]))[0].resets_at == from_ms((at.now // 60_000 + 61) * 60_000)
 
 
 async def test_drift_raises_a_counter_and_never_lowers_one(at: World) -> None:

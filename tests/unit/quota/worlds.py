@@ -12,8 +12,9 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.quota import connection, scripts
+from gateway.quota.clock import wall_clock
 from gateway.quota.holds import Line
-from gateway.quota.local import LocalQuotaStore, wall_clock
+from gateway.quota.local import LocalQuotaStore
 from gateway.quota.outcomes import Epoch, OpenHold
 from gateway.quota.redis import RedisQuotaStore
 from gateway.quota.store import SKEW_MS, QuotaStore
