@@ -12,58 +12,37 @@ from collections.abc import Iterable
 from datetime import date
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from config.counting import AutoChoice, Counting
+from config.inputs import Inputs as Inputs
 from config.prices import PriceVersion, Source, in_force
+from config.sizing import AnySizing as AnySizing
+from config.sizing import FreeSizing as FreeSizing
+from config.sizing import InputSizing as InputSizing
+from config.sizing import ListedSizing as ListedSizing
+from config.sizing import RatioSizing as RatioSizing
+from config.sizing import Sizing as Sizing
 from config.units import Strict
 from config.yaml12 import plain, read
 
 
-class FreeSizing(Strict):
-    """Any W×H within limits (gpt-image-2 and later)."""
+class Extension(Strict):
+    """A field beyond OpenAI's dialect."""
 
-    kind: Literal["free"]
-    step: int
-    max_edge: int
-    min_pixels: int
-    max_pixels: int
-    max_ratio: int
-    auto: bool = True
-
-
-class ListedSizing(Strict):
-    """A fixed list of WxH."""
-
-    kind: Literal["sizes"]
-    sizes: list[str]
-    auto: bool = True
-
-
-class AnySizing(Strict):
-    """No published limits: sent as asked."""
-
-    kind: Literal["any"]
-
-
-Sizing = Annotated[FreeSizing | ListedSizing | AnySizing, Field(discriminator="kind")]
-
-
-class Inputs(Strict):
-    """Input pictures of edits."""
-
-    max_images: int = 16
-    formats: list[str] = Field(["png", "webp", "jpeg"])
-    max_bytes: int = 50 * 10**6
-    mask: bool = True
-    markup: bool = False
+    type: Literal["string", "integer", "number", "boolean", "object", "array"] = Field(
+        description="Its JSON type."
+    )
+    minimum: int | None = Field(None, description="Of a number.")
+    maximum: int | None = Field(None, description="Of a number.")
+    description: str = Field("", description="What it does, for those who choose.")
 
 
 class CatalogModel(Strict):
-    """One upstream model. ``fields`` are the OpenAI-dialect fields it takes beyond prompt, model, images
-    and mask; a field of the catalog that it lacks is a 400 there, a field that nobody knows is another."""
+    """One upstream model. ``fields`` are what it takes beyond prompt, model, pictures and mask: fields of
+    OpenAI's dialect and, described by ``extensions``, others. ``values`` narrows what either accepts."""
 
     id: str
     family: str
@@ -79,7 +58,15 @@ class CatalogModel(Strict):
     max_n: int = 10
     inputs: Inputs = Inputs()
     streaming: bool = True
-    fields: list[str]
+    fields: list[str] = Field(
+        description="Fields it takes beyond prompt, model, pictures and mask; none: whatever it is sent."
+    )
+    extensions: dict[str, Extension] = Field(
+        {}, description="What the fields are that OpenAI's dialect does not have."
+    )
+    passthrough: bool = Field(
+        False, description="Whether fields that nobody knows may be sent on (unknown_fields: forward)."
+    )
     values: dict[str, list[str]] = Field(
         {}, description="Accepted values of a field, where they are fewer than the dialect's."
     )
@@ -96,6 +83,13 @@ class CatalogModel(Strict):
     successor: str | None = Field(None, description="What its maker says to use after the shutdown.")
     owned_by: str = "openai"
     sources: list[Source]
+
+    @model_validator(mode="after")
+    def _extends_what_it_takes(self) -> CatalogModel:
+        for name in self.extensions:
+            if name not in self.fields:
+                raise ValueError(f"extensions describes {name}, which is not one of the fields")
+        return self
 
     def price_on(self, day: date) -> PriceVersion | None:
         """The version in force on a day (UTC), or None where nothing is known."""
@@ -167,6 +161,7 @@ def free_form(model: str) -> CatalogModel:
         qualities=[],
         output_formats=[],
         fields=[],
+        passthrough=True,
         sources=[],
     )
 

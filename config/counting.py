@@ -67,7 +67,7 @@ class TileTokens(Strict):
     oblong: int
 
 
-InputTokens = Annotated[PatchTokens | TileTokens, Field(discriminator="rule")]
+InputTokens = Annotated[PatchTokens | TileTokens | FlatTokens, Field(discriminator="rule")]
 
 
 class Spread(Strict):

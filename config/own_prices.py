@@ -29,7 +29,7 @@ def priced(
     written += [("target", settings) for settings in target]
     if not written:
         return entry
-    versions = [version for origin, settings in written for version in _versions(settings, origin, catalog)]
+    versions = [version for origin, settings in written for version in versions_of(settings, origin, catalog)]
     changes: dict[str, object] = {"prices": [*entry.prices, *versions]}
     models = [_entry(settings.like, catalog) for _, settings in reversed(written) if settings.like]
     if entry.counting is None and models:
@@ -37,7 +37,9 @@ def priced(
     return entry.model_copy(update=changes)
 
 
-def _versions(settings: PriceSettings, origin: Origin, catalog: Catalog) -> Iterable[PriceVersion]:
+def versions_of(settings: PriceSettings, origin: Origin, catalog: Catalog) -> Iterable[PriceVersion]:
+    """What one price of the operator's comes to: several versions where it is ``like`` an entry that has
+    several. Raises ValueError for a ``like`` that names nothing."""
     first, last = settings.since or date.min, settings.until or date.max
     if settings.like is None:
         yield PriceVersion(

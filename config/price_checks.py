@@ -12,11 +12,12 @@ from config.problems import did_you_mean, quoted
 
 
 def check_prices(
-    location: Location, prices: Sequence[PriceSettings], catalog: Catalog, findings: Findings
+    location: Location, prices: Sequence[PriceSettings], catalog: Catalog | None, findings: Findings
 ) -> None:
+    """``catalog`` is None where not all of it can be read."""
     for index, price in enumerate(prices):
         place: Location = (*location, index)
-        if price.like is not None:
+        if price.like is not None and catalog is not None:
             _check_like((*place, "like"), price.like, catalog, findings)
         for earlier in prices[:index]:
             if price.since == earlier.since:

@@ -67,7 +67,7 @@ class MegapixelPrices(Strict):
     input: Dollars | None = Field(
         None, description="Each megapixel of an input picture; default: not billed."
     )
-    pixels: Literal[1_000_000, 1_048_576] = Field(
+    pixels: Literal[262_144, 1_000_000, 1_048_576] = Field(
         1_048_576, description="What the provider counts as a megapixel."
     )
     whole: bool = Field(True, description="Whether each picture is rounded up to whole megapixels.")
@@ -98,6 +98,9 @@ class PriceForms(Strict):
         description="Dollars for each picture by quality, then size (WIDTHxHEIGHT or the provider's word); "
         "any stands for all others.",
     )
+    per_input: Dollars | None = Field(
+        None, description="Dollars for each picture sent along, once a call, whatever number it makes."
+    )
     per_megapixel: MegapixelPrices | None = Field(None, description="By megapixels.")
     credits: CreditPrices | None = Field(None, description="By credits.")
     minimum: Dollars | None = Field(None, description="What a call that costs anything costs at least.")
@@ -111,7 +114,7 @@ class PriceForms(Strict):
     @property
     def forms(self) -> list[str]:
         """The forms that are given, by name."""
-        names = ("tokens", "per_image", "image_table", "per_megapixel", "credits")
+        names = ("tokens", "per_image", "image_table", "per_input", "per_megapixel", "credits")
         return [name for name in names if getattr(self, name) is not None]
 
     @property
@@ -127,10 +130,11 @@ class PriceForms(Strict):
         return self
 
 
-Origin = Literal["catalog", "provider", "target"]
-"""Where a price was written. The later one wins over the earlier ones."""
+Origin = Literal["catalog", "entry", "provider", "target"]
+"""Where a price was written: the packaged catalog, an entry of the operator's own, or for one account or
+target. The later one wins over the earlier ones."""
 
-_RANK = {"catalog": 0, "provider": 1, "target": 2}
+_RANK = {"catalog": 0, "entry": 1, "provider": 2, "target": 3}
 
 
 class PriceVersion(PriceForms):
@@ -177,7 +181,8 @@ class PriceSettings(PriceForms):
             raise ValueError("like takes the place of every other form; leave one of them out")
         if self.like is None and not self.is_known:
             raise ValueError(
-                "needs a form: tokens, per_image, image_table, per_megapixel, credits, free or like"
+                "needs a form: tokens, per_image, image_table, per_input, per_megapixel, credits, free or "
+                "like"
             )
         if self.since is not None and self.until is not None and self.until < self.since:
             raise ValueError(f"until ({self.until}) is before since ({self.since})")

@@ -15,6 +15,7 @@ from gateway.images.input_tokens import (
     input_picture_tokens,
     likely_text_tokens,
     most_text_tokens,
+    text_bytes,
 )
 from tests.unit.images.priced import URL, call, entry
 
@@ -111,18 +112,20 @@ def test_mask_and_markup_go_in_too_and_what_is_not_given_is_unseen() -> None:
 @given(st.text())
 def test_text_is_bounded_by_its_bytes(prompt: str) -> None:
     counting = counting_of("gpt-image-2")
-    assert most_text_tokens(counting, prompt) == 16 + len(prompt.encode("utf-8", "surrogatepass"))
-    assert likely_text_tokens(counting, prompt) <= most_text_tokens(counting, prompt)
+    length = text_bytes(prompt)
+    assert length == len(prompt.encode("utf-8", "surrogatepass"))
+    assert most_text_tokens(counting, length) == 16 + length
+    assert likely_text_tokens(counting, length) <= most_text_tokens(counting, length)
 
 
 @pytest.mark.parametrize(("length", "likely"), [(0, 6), (1, 7), (4, 7), (5, 8), (40, 16), (41, 17)])
 def test_text_is_likely_a_token_for_four_bytes_and_six_around_it(length: int, likely: int) -> None:
-    assert likely_text_tokens(counting_of("gpt-image-2"), "x" * length) == likely
+    assert likely_text_tokens(counting_of("gpt-image-2"), length) == likely
 
 
 def test_text_bounds_hold_for_the_recorded_calls() -> None:
     counting = counting_of("gpt-image-2")
-    assert most_text_tokens(counting, "a cute baby sea otter") >= 11
-    assert most_text_tokens(counting, "word " * 20) >= 45
-    assert most_text_tokens(counting, "é") == 18
-    assert most_text_tokens(counting, "\ud800") == 19
+    assert most_text_tokens(counting, text_bytes("a cute baby sea otter")) >= 11
+    assert most_text_tokens(counting, text_bytes("word " * 20)) >= 45
+    assert most_text_tokens(counting, text_bytes("é")) == 18
+    assert most_text_tokens(counting, text_bytes("\ud800")) == 19

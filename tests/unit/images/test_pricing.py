@@ -287,11 +287,25 @@ def test_megapixels_of_an_unknown_size_are_unknown_and_never_zero(delivered: Del
     assert (found.cost, found.flags) == (None, ("size_missing",))
 
 
+def test_pictures_that_are_sent_along_cost_once_a_call_whatever_it_makes() -> None:
+    price = version(image_table={"any": {"1K": "0.04", "2K": "0.06"}}, per_input="0.01")
+    two = Delivered(3, size="2K", inputs=[UNSEEN, InputSize(9, 9)])
+    assert charge_at(price, two).cost == 3 * 60_000_000 + 2 * 10_000_000
+    assert charge_at(price, Delivered(1, size="1K")).cost == 40_000_000
+
+
+@pytest.mark.parametrize(("size", "tiles"), [("512x512", 1), ("1024x1024", 4), ("520x520", 2)])
+def test_tiles_are_small_megapixels(size: str, tiles: int) -> None:
+    price = version(per_megapixel={"output": "0.007", "pixels": 262_144}, per_image="0.0033")
+    assert charge_at(price, Delivered(1, size=size)).cost == tiles * 7_000_000 + 3_300_000
+
+
 def test_nothing_delivered_costs_nothing_by_picture_table_megapixel_or_credit() -> None:
     for form in (
         {"per_image": "0.04"},
         {"image_table": {"any": {"any": "0.04"}}},
         {"per_megapixel": {"output": "0.03"}},
+        {"per_input": "0.01"},
         {"credits": {"dollars": "0.01", "per_image": 4}},
         {"per_image": "0.04", "minimum": "0.10"},
     ):

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.images.amounts import NanoDollars, Usage
 from gateway.images.pricing import Delivered
-from gateway.images.settlement import drifts, settle
+from gateway.images.settlement import CostSource, drifts, settle
 from tests.unit.images.priced import DAY, call, entry, model, price_of, ranged, version
 
 GPT_IMAGE_2 = entry("gpt-image-2")
@@ -128,3 +128,12 @@ def test_credits_that_an_answer_tells_are_what_it_took() -> None:
 def test_drift_of_nothing_is_any_amount() -> None:
     assert drifts(NanoDollars(0), NanoDollars(1))
     assert not drifts(NanoDollars(0), NanoDollars(0))
+
+
+def test_an_answer_without_a_picture_costs_what_it_says_whatever_the_prices_are() -> None:
+    price = version(per_image="0.04")
+    sources: tuple[CostSource, ...] = ("catalogue", "provider")
+    for cost_source in sources:
+        found = settle(price, Delivered(0, cost=NanoDollars(60_000_000)), cost_source=cost_source)
+        assert (found.cost, found.flags) == (60_000_000, ("provider_cost",))
+    assert settle(price, Delivered(0, cost=NanoDollars(0))).cost == 0
