@@ -8,16 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
 from providers.base import InputImage, Operation
+
+if TYPE_CHECKING:
+    from gateway.images.fitted import Adjustment
 
 
 @dataclass(frozen=True, slots=True)
 class InputSize:
-    """Pixels of one input picture; None where they cannot be seen (an https URL, an odd file)."""
+    """Pixels of one input picture, upright; None where they cannot be seen (an https URL, an odd file).
+    ``format`` is what its first bytes show (``png``), empty for nothing that is known, None where nobody has
+    looked. ``turned``: its pixels are stored otherwise, and a tag says how, which not all readers heed."""
 
     width: int | None = None
     height: int | None = None
+    format: str | None = None
+    turned: bool = False
 
     @property
     def pixels(self) -> tuple[int, int] | None:
@@ -25,6 +33,14 @@ class InputSize:
 
 
 UNSEEN = InputSize()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How the caller wants its answer: bytes or links, and whether what was changed is told in the body."""
+
+    response_format: Literal["b64_json", "url"] = "b64_json"
+    report: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +58,22 @@ class ImageCall:
     markup: InputImage | None = None
     inputs: Sequence[InputSize] = ()
     """How large the pictures that go in are: ``images``, then mask and markup."""
+    labels: Sequence[str] = field(default=(), compare=False)
+    """What the request itself calls each of them (``image[1]``, ``images[0].image_url``, ``mask``): messages
+    about a picture name it so."""
+    strict: bool = False
+    """Whether a size or field that a target cannot serve exactly is refused instead of fitted."""
+    delivery: Delivery = Delivery()
+    adjusted: Sequence[Adjustment] = ()
+    """What was changed before any target was looked at: defaults for ``auto``, a model's successor."""
 
     def changed(self, fields: Mapping[str, object]) -> ImageCall:
         """The same call with other values of some fields."""
         return replace(self, params={**self.params, **fields})
+
+    def label(self, place: int) -> str:
+        """Of picture number ``place`` of :attr:`inputs`."""
+        return self.labels[place] if place < len(self.labels) else "image"
 
     @property
     def n(self) -> int:

@@ -1,6 +1,7 @@
 """Fields that are good alone and wrong together, as one table.
 
-Only what OpenAI documents is refused here; it refuses the rest itself, free of charge.
+Only what OpenAI documents is refused here, in strict mode; it refuses the rest itself, free of charge. What
+no model and no conversion can serve is refused in either mode.
 """
 
 from __future__ import annotations
@@ -47,16 +48,26 @@ EXCLUSIONS = (
 )
 
 
+_IMPOSSIBLE = ("background",)
+"""Fields whose exclusions nothing gets around; the others are served without what means nothing there."""
+
+
+def check_impossible(params: Mapping[str, object]) -> None:
+    """``params`` with the model's defaults filled in. Raises ``InvalidRequest``."""
+    for rule in EXCLUSIONS:
+        if rule.field in _IMPOSSIBLE:
+            _check(rule, params)
+
+
 def check_combinations(params: Mapping[str, object], *, has_mask: bool) -> None:
     """``params`` with the model's defaults filled in. Raises ``InvalidRequest``."""
     output_format = params.get("output_format")
     for rule in EXCLUSIONS:
-        if output_format in rule.formats and rule.forbids(params.get(rule.field)):
-            raise invalid_value(rule.field, rule.message)
+        _check(rule, params)
     if has_mask and output_format == "gif":
         raise invalid_value("mask", "GIF output takes no mask.")
     compression = params.get("output_compression")
-    if output_format == "png" and isinstance(compression, int) and compression < 100:
+    if output_format in (None, "png") and isinstance(compression, int) and compression < 100:
         raise InvalidRequest(
             "Compression less than 100 is not supported for PNG output format",
             code="invalid_png_output_compression",
@@ -68,3 +79,8 @@ def check_combinations(params: Mapping[str, object], *, has_mask: bool) -> None:
             raise invalid_value(
                 name, f"'{name}' is only supported with the output format {quoted(field.formats)}."
             )
+
+
+def _check(rule: Exclusion, params: Mapping[str, object]) -> None:
+    if params.get("output_format") in rule.formats and rule.forbids(params.get(rule.field)):
+        raise invalid_value(rule.field, rule.message)

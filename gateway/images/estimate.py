@@ -15,21 +15,39 @@ from config.catalog import CatalogModel
 from config.counting import Counting
 from config.prices import PriceVersion
 from gateway.images.amounts import NANO, NanoDollars, Usage
+from gateway.images.asked import Asked, asked
 from gateway.images.call import ImageCall, InputSize
-from gateway.images.input_tokens import (
-    every_input,
-    input_picture_tokens,
-    likely_text_tokens,
-    most_text_tokens,
-)
-from gateway.images.outcomes import Outcome, is_open, is_sheet, outcomes
+from gateway.images.input_tokens import input_picture_tokens, likely_text_tokens, most_text_tokens
+from gateway.images.outcomes import Outcome, outcomes
 from gateway.images.output_tokens import picture_range
 from gateway.images.pricing import Delivered, charge_at, rounded_up
 
 
 @dataclass(frozen=True, slots=True)
+class Tokens:
+    """Of a whole call: its text, the pictures that go in, and what is made."""
+
+    text: int
+    image: int
+    out: int
+
+    @property
+    def total(self) -> int:
+        return self.text + self.image + self.out
+
+
+@dataclass(frozen=True, slots=True)
+class Likely:
+    """The likeliest outcome of a call and the tokens that it would take."""
+
+    outcome: Outcome
+    tokens: Tokens
+
+
+@dataclass(frozen=True, slots=True)
 class PriceRange:
-    """``tokens`` is the high end of input and output together, 0 where the model counts none.
+    """``tokens`` is the high end of input and output together, 0 where the model counts none. ``likely`` is
+    what ``expected`` was reckoned with (components.py).
 
     Flags: ``auto`` (the dearest of what it may choose), ``input_size_unseen`` (as the largest), ``sheet`` (a
     format whose size does not tell, as the largest). ``images`` is the number that was asked for.
@@ -42,6 +60,7 @@ class PriceRange:
     images: int
     flags: tuple[str, ...]
     price_version: str
+    likely: Likely
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +95,26 @@ def estimate(
     ``entry`` describes that target, ``price`` is the version in force there when the call is admitted (the
     same one settles it), ``inputs`` are the sizes of the pictures that go in (input_sizes.py).
     """
-    sizes = every_input(call, inputs)
-    counted = _counted(entry, call, sizes)
+    return price_range(entry, price, asked(entry, price, call, inputs))
+
+
+def price_range(entry: CatalogModel, price: PriceVersion | None, wanted: Asked) -> PriceRange | Unpriced:
+    """The same, from what it hangs on."""
+    possible = outcomes(entry, wanted)
+    counted = _counted(entry.counting, wanted, possible)
     tokens = None if counted is None else max(high.total for _, _, high in counted.values())
     version = price.version if price is not None else None
     if price is None or not price.is_known:
         return Unpriced("unpriced", "model", tokens, version)
-    extra = price.extra_of(call.params)
-    if extra is not None:
-        return Unpriced("extras", extra, tokens, version)
+    if wanted.extra is not None:
+        return Unpriced("extras", wanted.extra, tokens, version)
     if price.tokens is not None and counted is None:
         return Unpriced("tokens_unknown", "model", tokens, version)
+    dearest = dearest_reading(price, has_pictures=bool(wanted.inputs))
     ranges = []
-    for outcome in outcomes(entry, call):
+    for outcome in possible:
         readings = counted[outcome] if counted is not None else (_NOTHING, _NOTHING, _NOTHING)
-        costs = _costs(price, call, outcome, sizes, readings)
+        costs = _costs(price, dearest, wanted, outcome, readings)
         if isinstance(costs, str):
             return Unpriced(costs, "model", tokens, version)
         ranges.append(costs)
@@ -99,77 +123,63 @@ def estimate(
         expected=ranges[0][1],
         high=_with_margin(max(high for _, _, high in ranges), entry.counting, price),
         tokens=tokens or 0,
-        images=call.n,
-        flags=_flags(entry, call, sizes),
+        images=wanted.n,
+        flags=_flags(wanted, possible),
         price_version=price.version,
+        likely=Likely(possible[0], counted[possible[0]][1] if counted is not None else _NOTHING),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Tokens:
-    """Of a whole call."""
-
-    text: int
-    image: int
-    out: int
-
-    @property
-    def total(self) -> int:
-        return self.text + self.image + self.out
-
-
-_NOTHING = _Tokens(0, 0, 0)
-_Readings = tuple[_Tokens, _Tokens, _Tokens]
+_NOTHING = Tokens(0, 0, 0)
+_Readings = tuple[Tokens, Tokens, Tokens]
 """Low, expected, high."""
 
 
 def _counted(
-    entry: CatalogModel, call: ImageCall, sizes: Sequence[InputSize]
+    counting: Counting | None, wanted: Asked, possible: Sequence[Outcome]
 ) -> dict[Outcome, _Readings] | None:
     """Input counts once for each picture made, and so do partial images."""
-    counting = entry.counting
-    if counting is None or (sizes and counting.input is None):
+    if counting is None or (wanted.inputs and counting.input is None):
         return None
-    image = _input_tokens(counting, call, sizes)
-    text = (1, likely_text_tokens(counting, call.prompt), most_text_tokens(counting, call.prompt))
-    partials = _whole(call.params.get("partial_images")) * counting.partial_image
+    image = _input_tokens(counting, wanted)
+    length = wanted.text_bytes
+    text = (1, likely_text_tokens(counting, length), most_text_tokens(counting, length))
+    partials = wanted.partial_images * counting.partial_image
     counted: dict[Outcome, _Readings] = {}
-    for outcome in outcomes(entry, call):
+    for outcome in possible:
         made = picture_range(counting, outcome.quality, outcome.size)
         if made is None:
             return None
         out = (made[0], made[1] + partials, made[2] + partials)
         low, expected, high = (
-            _Tokens(call.n * text[at], call.n * image[at], call.n * out[at]) for at in range(3)
+            Tokens(wanted.n * text[at], wanted.n * image[at], wanted.n * out[at]) for at in range(3)
         )
         counted[outcome] = (low, expected, high)
     return counted
 
 
-def _input_tokens(counting: Counting, call: ImageCall, sizes: Sequence[InputSize]) -> tuple[int, int, int]:
+def _input_tokens(counting: Counting, wanted: Asked) -> tuple[int, int, int]:
     if counting.input is None:
         return 0, 0, 0
-    fidelity = call.params.get("input_fidelity")
-    word = fidelity if isinstance(fidelity, str) else None
     most = seen = 0
-    for size in sizes:
-        tokens = input_picture_tokens(counting.input, size, fidelity=word)
+    for size in wanted.inputs:
+        tokens = input_picture_tokens(counting.input, size, fidelity=wanted.input_fidelity)
         most += tokens
         seen += tokens if size.pixels is not None else 0
     return seen, most, most
 
 
 def _costs(
-    price: PriceVersion, call: ImageCall, outcome: Outcome, sizes: Sequence[InputSize], readings: _Readings
+    price: PriceVersion, dearest: PriceVersion, wanted: Asked, outcome: Outcome, readings: _Readings
 ) -> tuple[NanoDollars, NanoDollars, NanoDollars] | str:
     """Low, expected and high of one outcome, or why there are none."""
     low, expected, high = readings
     made = Delivered(
-        images=call.n,
+        images=wanted.n,
         quality=outcome.quality,
         size=outcome.size,
-        inputs=sizes,
-        input_images=bool(sizes),
+        inputs=wanted.inputs,
+        input_images=bool(wanted.inputs),
     )
     usages = (
         Usage(
@@ -182,9 +192,8 @@ def _costs(
         Usage(input_text_tokens=expected.text, input_image_tokens=expected.image, output_tokens=expected.out),
         Usage(input_text_tokens=high.text, input_image_tokens=high.image, output_tokens=high.out),
     )
-    prices = (price, price, dearest_reading(price, has_pictures=bool(sizes)))
     costs = []
-    for usage, at in zip(usages, prices, strict=True):
+    for usage, at in zip(usages, (price, price, dearest), strict=True):
         charge = charge_at(at, replace(made, usage=usage))
         if charge.cost is None:
             return charge.flags[0]
@@ -216,19 +225,11 @@ def _with_margin(high: NanoDollars, counting: Counting | None, price: PriceVersi
     return rounded_up(high * (1 + margin) / NANO)
 
 
-def _flags(entry: CatalogModel, call: ImageCall, sizes: Sequence[InputSize]) -> tuple[str, ...]:
+def _flags(wanted: Asked, possible: Sequence[Outcome]) -> tuple[str, ...]:
     found = {
-        "auto": is_open(call) and not _is_flat(entry, call),
-        "input_size_unseen": any(size.pixels is None for size in sizes),
-        "sheet": is_sheet(entry, call),
+        # Where there is one outcome only, ``auto`` leaves nothing open.
+        "auto": wanted.is_open and len(possible) > 1,
+        "input_size_unseen": any(size.pixels is None for size in wanted.inputs),
+        "sheet": wanted.is_sheet,
     }
     return tuple(flag for flag, is_so in found.items() if is_so)
-
-
-def _is_flat(entry: CatalogModel, call: ImageCall) -> bool:
-    """Whether there is one outcome only, so that ``auto`` leaves nothing open."""
-    return len(outcomes(entry, call)) == 1
-
-
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

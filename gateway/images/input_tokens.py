@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from config.counting import Counting, InputTokens, PatchTokens, TileTokens
+from config.counting import Counting, FlatTokens, InputTokens, PatchTokens, TileTokens
 from gateway.images.call import UNSEEN, ImageCall, InputSize
 
 
@@ -21,22 +21,25 @@ def every_input(call: ImageCall, inputs: Sequence[InputSize]) -> list[InputSize]
 
 def input_picture_tokens(rule: InputTokens, size: InputSize, *, fidelity: str | None = None) -> int:
     """Of one picture; the most that any picture takes where its size is not known."""
+    if isinstance(rule, FlatTokens):
+        return rule.tokens
     if isinstance(rule, PatchTokens):
         return _patches(rule, *size.pixels) if size.pixels else rule.budget
     return _tiles(rule, size.pixels, is_high=fidelity == "high")
 
 
-def most_text_tokens(counting: Counting, prompt: str) -> int:
-    """No tokenizer makes more than one token of a byte."""
-    return counting.text_overhead + _bytes(prompt)
+def text_bytes(prompt: str) -> int:
+    """How long a prompt is in UTF-8."""
+    return len(prompt) if prompt.isascii() else len(prompt.encode("utf-8", "surrogatepass"))
 
 
-def likely_text_tokens(counting: Counting, prompt: str) -> int:
-    return min(most_text_tokens(counting, prompt), 6 + -(-_bytes(prompt) // 4))
+def most_text_tokens(counting: Counting, length: int) -> int:
+    """Of a prompt of ``length`` bytes: no tokenizer makes more than one token of a byte."""
+    return counting.text_overhead + length
 
 
-def _bytes(prompt: str) -> int:
-    return len(prompt.encode("utf-8", "surrogatepass"))
+def likely_text_tokens(counting: Counting, length: int) -> int:
+    return min(most_text_tokens(counting, length), 6 + _ceil(length, 4))
 
 
 def _patches(rule: PatchTokens, width: int, height: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from config.catalog import CatalogModel, FreeSizing, ListedSizing
-from gateway.images.call import ImageCall
+from gateway.images.asked import AUTO, Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,35 +18,24 @@ class Outcome:
     size: str | None
 
 
-def outcomes(entry: CatalogModel, call: ImageCall) -> list[Outcome]:
+def outcomes(entry: CatalogModel, asked: Asked) -> list[Outcome]:
     """All of them, the likeliest first."""
-    return [Outcome(quality, size) for quality in _qualities(entry, call) for size in _sizes(entry, call)]
+    return [Outcome(quality, size) for quality in _qualities(entry, asked) for size in _sizes(entry, asked)]
 
 
-def is_open(call: ImageCall) -> bool:
-    """Whether the model chooses what the price hangs on."""
-    return any(call.params.get(field, "auto") == "auto" for field in ("size", "quality"))
-
-
-def is_sheet(entry: CatalogModel, call: ImageCall) -> bool:
-    return entry.counting is not None and call.params.get("output_format") in entry.counting.sheets
-
-
-def _qualities(entry: CatalogModel, call: ImageCall) -> Sequence[str | None]:
-    asked = call.params.get("quality")
-    if isinstance(asked, str) and asked != "auto":
-        return [asked]
+def _qualities(entry: CatalogModel, asked: Asked) -> Sequence[str | None]:
+    if asked.quality is not None and asked.quality != AUTO:
+        return [asked.quality]
     if entry.auto is not None:
         return entry.auto.qualities
-    return [quality for quality in entry.qualities if quality != "auto"] or [None]
+    return [quality for quality in entry.qualities if quality != AUTO] or [None]
 
 
-def _sizes(entry: CatalogModel, call: ImageCall) -> Sequence[str | None]:
-    if is_sheet(entry, call):
+def _sizes(entry: CatalogModel, asked: Asked) -> Sequence[str | None]:
+    if asked.is_sheet:
         return [_largest(entry)]
-    asked = call.params.get("size")
-    if isinstance(asked, str) and asked != "auto":
-        return [asked]
+    if asked.size is not None and asked.size != AUTO:
+        return [asked.size]
     if entry.auto is not None:
         return entry.auto.sizes
     if isinstance(entry.sizing, ListedSizing):

@@ -105,8 +105,10 @@ def _dollars(price: PriceVersion, delivered: Delivered, flags: list[str]) -> Dec
         unit, is_exact = dearest(price.image_table, delivered.quality, delivered.size)
         flags += [] if is_exact else ["undetailed_output"]
         dollars += unit * delivered.images
+    if price.per_input is not None and delivered.images:
+        dollars += price.per_input * len(delivered.inputs)
     if price.per_megapixel is not None and delivered.images:
-        dollars += _megapixel_dollars(price.per_megapixel, delivered) * delivered.images
+        dollars += megapixel_dollars(price.per_megapixel, delivered) * delivered.images
     if price.credits is not None:
         dollars += _credits(price.credits, delivered) * price.credits.dollars
     if price.tokens is not None:
@@ -117,7 +119,7 @@ def _dollars(price: PriceVersion, delivered: Delivered, flags: list[str]) -> Dec
     return max(dollars, price.minimum) if price.minimum is not None and dollars else dollars
 
 
-def _megapixel_dollars(prices: MegapixelPrices, delivered: Delivered) -> Decimal:
+def megapixel_dollars(prices: MegapixelPrices, delivered: Delivered) -> Decimal:
     """Of one picture made, its share of the inputs included."""
     made = parse_size(delivered.size) if delivered.size is not None else None
     if made is None:

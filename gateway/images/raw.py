@@ -22,11 +22,12 @@ class Encoding(StrEnum):
 @dataclass(frozen=True, slots=True)
 class RawFile:
     """One file part. ``part`` is the name without brackets (``image`` for ``image[]`` and ``image[0]``),
-    ``picture`` what its first bytes show."""
+    ``picture`` what its first bytes show, ``after`` how many text parts of the same name came before it."""
 
     part: str
     file: InputFile
     picture: Picture
+    after: int = 0
 
 
 @dataclass(frozen=True, slots=True)

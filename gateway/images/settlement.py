@@ -5,8 +5,9 @@
     cost_source: catalogue     our prices × what was delivered; else what the answer says; else the estimate
     cost_source: provider      what the answer says; else as above
 
-Both are kept where there are both, and more than 2 % between them is ``price_drift``. The price version is
-the one of admission, whatever the catalogue says by now.
+An answer without a picture costs what it says: prices are for pictures. Both are kept where there are both,
+and more than 2 % between them is ``price_drift``. The price version is the one of admission, whatever the
+catalogue says by now.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ def settle(
     ours = charge_at(price, delivered)
     reported, estimated = delivered.cost, _estimated(delivered, held)
     flags = list(ours.flags)
-    if reported is not None and ours.cost is not None and drifts(ours.cost, reported):
+    known = ours.cost if delivered.images else None
+    if reported is not None and known is not None and drifts(known, reported):
         flags.append("price_drift")
-    if reported is not None and (cost_source == "provider" or ours.cost is None):
+    if reported is not None and (cost_source == "provider" or known is None):
         cost: NanoDollars | None = reported
         flags.append("provider_cost")
     elif ours.cost is None and estimated is not None:

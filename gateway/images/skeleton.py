@@ -57,7 +57,6 @@ class Scanned:
         """The long string that a value of ``document`` stands for, or None if it stands for itself."""
         if isinstance(value, str) and value.startswith(_MARK):
             index = value[len(_MARK) :]
-            # An upstream can write the mark itself; then it stands for nothing, or for a string it sent.
             if index.isdecimal() and index.isascii() and len(index) < 10 and int(index) < len(self.longs):
                 return self.longs[int(index)]
         return None
@@ -164,11 +163,21 @@ class Scanner:
 
     def _close(self, end: int) -> None:
         self._in_string = False
-        if len(self._head) <= SHORT:
+        # What an upstream writes like a mark of ours is put away too, so that every mark is ours.
+        if len(self._head) <= SHORT and not _is_like_a_mark(self._head):
             self._keep(bytes(self._head) + b'"')
             return
         self._keep(b'\\u0000long:%d"' % len(self._longs))
         self._longs.append(LongString(self._start, end, bytes(self._head[:SHORT]), self._tail, self._escapes))
+
+
+def _is_like_a_mark(raw: bytearray) -> bool:
+    if not raw.startswith(b"\\u0000"):
+        return False
+    try:
+        return str(msgspec.json.decode(b'"%b"' % bytes(raw))).startswith(_MARK)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False  # whoever decodes the skeleton will say so
 
 
 def pictures(scanned: Scanned) -> list[Picture]:

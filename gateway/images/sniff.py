@@ -1,7 +1,7 @@
 """What a picture is, told from its first and last bytes; nothing is decoded.
 
-Formats: PNG, JPEG, GIF, WebP, AVIF (ISO BMFF) and SVG (text). Sources of the layouts: the PNG, GIF89a and
-JPEG specifications, the WebP container document, ISO/IEC 14496-12 (``ispe``).
+Formats: PNG, JPEG, GIF, WebP, AVIF and HEIC (ISO BMFF) and SVG (text). Sources of the layouts: the PNG,
+GIF89a and JPEG specifications, the WebP container document, ISO/IEC 14496-12 (``ispe``), 23008-12 (brands).
 """
 
 from __future__ import annotations
@@ -11,21 +11,32 @@ import struct
 from dataclasses import dataclass
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
+_BRANDS = 64
+"""Bytes of a container's first box that are looked at."""
 _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """``format`` is OpenAI's word (png jpeg webp gif avif svg) or None where it could not be seen; width and
-    height are pixels, None where the head does not tell."""
+    """``format`` is OpenAI's word (png jpeg webp gif avif svg), heic, or None where it could not be seen;
+    width and height are pixels as stored, None where they could not be seen. ``orientation`` is EXIF's (1
+    upright, 5 to 8 on its side), ``frames`` counts an animation's; a head alone tells neither (look.py)."""
 
     format: str | None
     width: int | None
     height: int | None
+    orientation: int = 1
+    frames: int = 1
 
     @property
     def size(self) -> str | None:
         return f"{self.width}x{self.height}" if self.width and self.height else None
+
+    @property
+    def upright(self) -> tuple[int | None, int | None]:
+        """Width and height as it is seen, turned as its orientation says."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
 
 def sniff_format(head: bytes) -> str | None:
@@ -38,12 +49,24 @@ def sniff_format(head: bytes) -> str | None:
         return "webp"
     if head[:6] in (b"GIF87a", b"GIF89a"):
         return "gif"
-    if head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis", b"mif1"):
-        return "avif"
+    if head[4:8] == b"ftyp":
+        return _of_brands(head)
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if text.startswith((b"<svg", b"<?xml", b"<!DOCTYPE svg")):
+    if text.startswith((b"<svg", b"<?xml", b"<!DOCTYPE svg")) or (text[:1] == b"<" and b"<svg" in text):
         return "svg"
     return None
+
+
+def _of_brands(head: bytes) -> str | None:
+    """AVIF and HEIC are one container; its brands tell them apart. ``mif1`` is that of any picture in it."""
+    end = min(int.from_bytes(head[:4], "big"), len(head), _BRANDS)
+    brands = [head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))]
+    for brand in brands:
+        if brand in (b"avif", b"avis"):
+            return "avif"
+        if brand in _HEIC:
+            return "heic"
+    return "avif" if brands[0] == b"mif1" else None
 
 
 def sniff(head: bytes) -> Picture:
@@ -63,12 +86,21 @@ def judge_base64(head: bytes, tail: bytes, length: int) -> Picture:
         raise ValueError("b64_json is cut: its length is not a multiple of 4")
     first = _decode(head[: len(head) // 4 * 4])
     last = _decode(tail[len(tail) % 4 :])
+    padding = tail[-2:].count(b"=")
+    try:
+        return judge_bytes(first, last, length // 4 * 3 - padding)
+    except ValueError as error:
+        raise ValueError(f"b64_json holds {error}") from None
+
+
+def judge_bytes(first: bytes, last: bytes, size: int) -> Picture:
+    """Judge a file by its first bytes (a few KB), its last (at least 64) and its whole size in bytes. Raises
+    ValueError, whose text says what it is instead of a picture."""
     picture = sniff(first)
     if picture.format is None:
-        raise ValueError("b64_json is not a picture in a known format")
-    padding = tail[-2:].count(b"=")
-    if not _ends_well(picture.format, first, last, length // 4 * 3 - padding):
-        raise ValueError(f"b64_json holds a {picture.format} that does not end as one: it is cut")
+        raise ValueError("what is no picture in a known format")
+    if not _ends_well(picture.format, first, last, size):
+        raise ValueError(f"a {picture.format} that does not end as one: it is cut")
     return picture
 
 
@@ -95,7 +127,7 @@ def _ends_well(found: str, first: bytes, last: bytes, size: int) -> bool:
 
 
 def _boxes_fit(first: bytes, size: int) -> bool:
-    """Whether no top-level box of an ISO BMFF file (AVIF) claims bytes beyond the file's end."""
+    """Whether no top-level box of an ISO BMFF file (AVIF, HEIC) claims bytes beyond the file's end."""
     position = 0
     while position + 8 <= len(first):
         length = int(struct.unpack_from(">I", first, position)[0])
@@ -146,9 +178,21 @@ def _jpeg_size(head: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _avif_size(head: bytes) -> tuple[int, int] | None:
+def _bmff_size(head: bytes) -> tuple[int, int] | None:
+    """The largest that any item has: a grid's tiles come with sizes of their own."""
+    found: list[tuple[int, int]] = []
     at = head.find(b"ispe")
-    return struct.unpack_from(">II", head, at + 8) if 0 <= at <= len(head) - 16 else None
+    while 0 <= at <= len(head) - 16:
+        found.append(struct.unpack_from(">II", head, at + 8))
+        at = head.find(b"ispe", at + 4)
+    return max(found, key=lambda size: size[0] * size[1], default=None)
 
 
-_SIZES = {"png": _png_size, "gif": _gif_size, "webp": _webp_size, "jpeg": _jpeg_size, "avif": _avif_size}
+_SIZES = {
+    "png": _png_size,
+    "gif": _gif_size,
+    "webp": _webp_size,
+    "jpeg": _jpeg_size,
+    "avif": _bmff_size,
+    "heic": _bmff_size,
+}

@@ -1,60 +1,70 @@
-"""OpenAI's validation of an image request, in OpenAI's order and words.
+"""A request's words, judged in OpenAI's order and sentences, as an ``ImageCall`` in the caller's own terms.
 
 Order where several things are wrong: model (the caller of this module), unknown keys, prompt, images, n,
-then the rest as it was sent. What OpenAI would refuse and the gateway can serve is let through:
-``response_format: b64_json``, pictures that an SDK sends as raw bytes, ``moderation`` on forms.
+then the rest as it was sent. Judged here is what no model could serve: types, bounds, words that nobody
+knows. What a given model takes of the rest is decided for each target (fitting.py), in strict mode with
+OpenAI's refusals (strictness.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from config.catalog import CatalogModel
 from gateway.errors import InvalidRequest
-from gateway.images.call import ImageCall
-from gateway.images.combinations import check_combinations
+from gateway.images.call import Delivery, ImageCall
+from gateway.images.combinations import check_impossible
+from gateway.images.defaults import fill, size_intent
+from gateway.images.exact_delivery import check_deliverable
 from gateway.images.fields import (
     BY_OPERATION,
+    FIELDS,
+    GATEWAYS_OWN,
+    KNOWN,
     PROMPT_LENGTH,
-    Field,
     Kind,
+    extension_fields,
     is_lenient,
 )
-from gateway.images.inputs import check_file, check_files, check_ref, check_refs
+from gateway.images.fitted import Adjustment, How
+from gateway.images.input_sizes import input_sizes
+from gateway.images.pictures import PICTURES, Named, check_places, read_pictures
 from gateway.images.raw import Encoding, RawRequest
+from gateway.images.size_wording import check_size
 from gateway.images.values import checked, from_text
 from gateway.images.wording import (
-    duplicate,
     empty_string,
     got_instead,
-    invalid_value,
     missing,
     not_a_choice,
-    refused_by_service,
     string_too_long,
     unknown_parameter,
-    unsupported_by_model,
     wrong_type,
 )
 from providers.base import InputImage, Operation
 
 UnknownFields = Literal["refuse", "forward", "drop"]
-
-_OVERLAYS = ("mask", "markup")
-_PICTURES = {
-    (Operation.GENERATE, Encoding.JSON): (),
-    (Operation.GENERATE, Encoding.MULTIPART): (),
-    (Operation.EDIT, Encoding.JSON): ("images", *_OVERLAYS),
-    (Operation.EDIT, Encoding.MULTIPART): ("image", *_OVERLAYS),
-}
-_ELSEWHERE = {
-    (Encoding.JSON, "image"): "For application/json on /v1/images/edits, use 'images' (array).",
-    (Encoding.MULTIPART, "images"): "For multipart/form-data use 'image' or 'image[]'.",
-}
-"""Names of the other encoding of edits, and what OpenAI says of them."""
+ResponseFormat = Literal["b64_json", "url"]
 
 _ALWAYS = ("model", "prompt", "response_format")
+_RESPONSE_FORMATS: tuple[ResponseFormat, ...] = ("url", "b64_json")
+_BY_URL = ("dall-e-2", "dall-e-3")
+"""Models whose callers expect links where they ask for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a request is read: ``known`` are all the fields that some model takes, ``unknown`` what becomes of
+    others; ``default_format`` is what an absent ``response_format`` means, ``report`` whether the body is to
+    tell what was changed."""
+
+    strict: bool = False
+    unknown: UnknownFields = "refuse"
+    known: Collection[str] = frozenset(KNOWN)
+    default_format: ResponseFormat = "b64_json"
+    report: bool = False
 
 
 def model_name(raw: RawRequest, default: str | None) -> str:
@@ -73,70 +83,81 @@ def validate(
     raw: RawRequest,
     *,
     name: str,
-    entry: CatalogModel,
+    entries: Sequence[CatalogModel],
     defaults: Mapping[str, object],
-    unknown: UnknownFields,
+    reading: Reading,
 ) -> ImageCall:
     """The call that ``raw`` describes, or ``InvalidRequest``. ``name`` is the model as the caller wrote it,
-    ``entry`` what it takes, ``defaults`` what fills the fields that the caller left out."""
-    if raw.operation.value not in entry.operations:
-        raise refused_by_service(
-            "model", f"The model '{name}' does not serve /v1/images/{raw.operation.value}."
-        )
-    fields = _known_fields(raw, entry, unknown)
+    ``entries`` describe what may serve it (the first is the one whose words refusals use), ``defaults`` fill
+    the fields that the caller left out."""
+    fields, adjusted = _known_fields(raw, entries, reading)
     prompt = _prompt(raw)
-    images, overlays = _pictures(raw, name, entry)
-    params = _params(raw, fields, name, entry)
-    params = {**{key: value for key, value in defaults.items() if key not in params}, **params}
-    if not is_lenient(entry):
-        check_combinations(params, has_mask="mask" in overlays)
-    return ImageCall(
+    images, overlays = read_pictures(raw, strict=reading.strict)
+    asked = _params(raw, fields, entries)
+    delivery = Delivery(_response_format(raw, name, entries, reading), reading.report)
+    _check_size(asked, entries, strict=reading.strict)
+    params, filled = fill(asked, defaults)
+    if not all(is_lenient(entry) for entry in entries):
+        check_impossible(params)
+    if not reading.strict:
+        check_deliverable(params)
+    call = ImageCall(
         operation=raw.operation,
         model=name,
         prompt=prompt,
         params=params,
-        images=tuple(images),
-        mask=overlays.get("mask"),
-        markup=overlays.get("markup"),
+        images=tuple(image.picture for image in images),
+        mask=_picture(overlays.get("mask")),
+        markup=_picture(overlays.get("markup")),
+        labels=tuple(named.label for named in (*images, *overlays.values())),
+        strict=reading.strict,
+        delivery=delivery,
+        adjusted=(*adjusted, *filled),
     )
+    return replace(call, inputs=input_sizes(call, raw.files))
 
 
-def _known_fields(raw: RawRequest, entry: CatalogModel, unknown: UnknownFields) -> dict[str, object]:
+def _picture(named: Named | None) -> InputImage | None:
+    return named.picture if named is not None else None
+
+
+def _known_fields(
+    raw: RawRequest, entries: Sequence[CatalogModel], reading: Reading
+) -> tuple[dict[str, object], list[Adjustment]]:
     """The fields beyond model, prompt and pictures, ``n`` first; refuses names that nobody knows."""
-    table = BY_OPERATION[raw.operation]
-    pictures = _PICTURES[raw.operation, raw.encoding]
-    strict = unknown == "refuse" and not is_lenient(entry)
-    keep = unknown == "forward" or (unknown == "refuse" and is_lenient(entry))
+    check_places(raw, strict=reading.strict)
+    known = _names(raw, entries, reading)
     found: dict[str, object] = {}
+    dropped: list[Adjustment] = []
     for key, value in raw.fields.items():
-        if key in table:
-            found[key] = value
-        elif key in _ALWAYS:
+        if key in _ALWAYS or key in PICTURES:
             continue
-        elif key in pictures:
-            if raw.encoding is Encoding.MULTIPART:
-                raise got_instead(key, "a file (a part with a file name)", "a string")
-        elif raw.operation is Operation.EDIT and (raw.encoding, key) in _ELSEWHERE:
-            raise _misplaced(raw, key)
-        elif strict:
-            raise unknown_parameter(key, (*table, *_ALWAYS, *pictures))
-        elif keep:
+        if key in known or reading.unknown == "forward":
             found[key] = value
+        elif reading.unknown == "drop" and key not in reading.known:
+            dropped.append(Adjustment(key, None, How.DROPPED))
+        else:
+            raise unknown_parameter(key, (*known, *_ALWAYS, *PICTURES))
     for file in raw.files:
-        if file.part in pictures:
+        if file.part in PICTURES:
             continue
-        if file.part in table or file.part in _ALWAYS:
-            kind = table[file.part].kind if file.part in table else Kind.STRING
+        if file.part in known or file.part in _ALWAYS:
+            kind = KNOWN[file.part].kind if file.part in KNOWN else Kind.STRING
             raise got_instead(file.part, kind, "a file")
-        if (raw.encoding, file.part) in _ELSEWHERE:
-            raise _misplaced(raw, file.part)
-        raise unknown_parameter(file.part, pictures)
-    return {"n": found["n"], **found} if "n" in found else found
+        raise unknown_parameter(file.part, PICTURES)
+    return ({"n": found["n"], **found} if "n" in found else found), dropped
 
 
-def _misplaced(raw: RawRequest, key: str) -> InvalidRequest:
-    advice = _ELSEWHERE[raw.encoding, key]
-    return InvalidRequest(f"Unknown parameter: '{key}'. {advice}", param=key, code="invalid_value")
+def _names(raw: RawRequest, entries: Sequence[CatalogModel], reading: Reading) -> Collection[str]:
+    """The fields that may be named: all that are known, in strict mode those of OpenAI and of the model."""
+    if not reading.strict or any(is_lenient(entry) for entry in entries):
+        return reading.known
+    own = set(BY_OPERATION[raw.operation])
+    if raw.operation is Operation.EDIT and raw.encoding is Encoding.MULTIPART:
+        # OpenAI takes it in JSON edits alone.
+        own.discard("moderation")
+    taken = {name for entry in entries for name in entry.fields if name not in FIELDS}
+    return own | taken | set(GATEWAYS_OWN)
 
 
 def _prompt(raw: RawRequest) -> str:
@@ -152,42 +173,12 @@ def _prompt(raw: RawRequest) -> str:
     return prompt
 
 
-def _pictures(
-    raw: RawRequest, name: str, entry: CatalogModel
-) -> tuple[list[InputImage], dict[str, InputImage]]:
-    """The input pictures in order, and the mask or markup by name."""
-    if raw.operation is not Operation.EDIT:
-        return [], {}
-    if raw.encoding is Encoding.JSON:
-        if "images" not in raw.fields:
-            raise missing("images")
-        images = check_refs(raw.fields["images"], entry)
-        given: dict[str, InputImage] = {
-            overlay: check_ref(raw.fields[overlay], overlay, entry)
-            for overlay in _OVERLAYS
-            if raw.fields.get(overlay) is not None
-        }
-    else:
-        images = list(check_files([file for file in raw.files if file.part == "image"], entry))
-        given = {}
-        for file in raw.files:
-            if file.part in given:
-                raise duplicate(file.part)
-            if file.part in _OVERLAYS:
-                given[file.part] = check_file(file, file.part, ("png",), entry)
-    for overlay in given:
-        if not getattr(entry.inputs, overlay) and not is_lenient(entry):
-            raise unsupported_by_model(overlay, name)
-    if len(given) == len(_OVERLAYS) and not is_lenient(entry):
-        raise invalid_value("markup", "'markup' cannot be combined with 'mask'. Send one of them.")
-    return images, given
-
-
 def _params(
-    raw: RawRequest, fields: Mapping[str, object], name: str, entry: CatalogModel
+    raw: RawRequest, fields: Mapping[str, object], entries: Sequence[CatalogModel]
 ) -> dict[str, object]:
-    table = BY_OPERATION[raw.operation]
+    """The values in JSON types; a null is absence."""
     form = raw.encoding is Encoding.MULTIPART
+    table = {**extension_fields(entries), **KNOWN}
     params: dict[str, object] = {}
     for key, value in fields.items():
         if value is None:
@@ -195,34 +186,39 @@ def _params(
         field = table.get(key)
         if field is None:
             params[key] = value
-        elif not is_lenient(entry) and key not in entry.fields:
-            raise unsupported_by_model(key, name)
         else:
-            params[key] = checked(field, key, from_text(field, key, value) if form else value, name, entry)
-    _response_format(raw, params, entry)
+            params[key] = checked(field, key, from_text(field, key, value) if form else value, entries)
     return params
 
 
-def _response_format(raw: RawRequest, params: dict[str, object], entry: CatalogModel) -> None:
-    """Pictures are always answered as ``b64_json``, so asking for that changes nothing."""
+def _check_size(params: Mapping[str, object], entries: Sequence[CatalogModel], *, strict: bool) -> None:
+    """Raises for what is no size, ratio or tier; in strict mode in the words of the model."""
+    try:
+        size_intent(params)
+    except InvalidRequest as refusal:
+        size = params.get("size")
+        if strict and refusal.param == "size" and isinstance(size, str):
+            check_size(size, entries[0].sizing)
+        raise
+
+
+def _response_format(
+    raw: RawRequest, name: str, entries: Sequence[CatalogModel], reading: Reading
+) -> ResponseFormat:
+    """Absent and null mean the default. OpenAI's current models have no such field, which strict mode says,
+    except where links are the rule (Lumenfall's callers)."""
+    usual = "url" if name in _BY_URL else reading.default_format
     if "response_format" not in raw.fields:
-        return
-    wanted = raw.fields["response_format"]
-    if is_lenient(entry):
-        if wanted is not None:
-            params["response_format"] = checked(
-                Field("response_format", Kind.STRING), "response_format", wanted, entry.id, entry
-            )
-    elif wanted is None:
+        return usual
+    offered = any(is_lenient(entry) or "response_format" in entry.fields for entry in entries)
+    if reading.strict and not offered and usual == "b64_json":
         raise unknown_parameter("response_format")
-    elif wanted == "url":
-        raise InvalidRequest(
-            "This version of the gateway does not answer with URLs. Leave 'response_format' out or send "
-            "'b64_json'.",
-            param="response_format",
-            code="invalid_value",
-        )
-    elif wanted != "b64_json":
-        if not isinstance(wanted, str):
-            raise wrong_type("response_format", "a string", wanted)
-        raise not_a_choice("response_format", wanted, ("b64_json",))
+    wanted = raw.fields["response_format"]
+    if wanted is None:
+        return usual
+    if not isinstance(wanted, str):
+        raise wrong_type("response_format", Kind.STRING, wanted)
+    found = next((known for known in _RESPONSE_FORMATS if known == wanted), None)
+    if found is None:
+        raise not_a_choice("response_format", wanted, _RESPONSE_FORMATS)
+    return found

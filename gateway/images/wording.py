@@ -75,7 +75,7 @@ def unconvertible(param: str, expected: str) -> InvalidRequest:
     )
 
 
-def below_minimum(param: str, minimum: int, value: int) -> InvalidRequest:
+def below_minimum(param: str, minimum: int, value: float) -> InvalidRequest:
     return InvalidRequest(
         f"Invalid '{param}': integer below minimum value. Expected a value >= {minimum}, "
         f"but got {shown(value)} instead.",
@@ -84,7 +84,7 @@ def below_minimum(param: str, minimum: int, value: int) -> InvalidRequest:
     )
 
 
-def above_maximum(param: str, maximum: int, value: int) -> InvalidRequest:
+def above_maximum(param: str, maximum: int, value: float) -> InvalidRequest:
     return InvalidRequest(
         f"Invalid '{param}': integer above maximum value. Expected a value <= {maximum}, "
         f"but got {shown(value)} instead.",

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from config.catalog import CatalogModel, FreeSizing, ListedSizing, load_catalog
 from gateway.images.amounts import Usage
+from gateway.images.asked import asked
 from gateway.images.call import UNSEEN, ImageCall, InputSize
 from gateway.images.estimate import PriceRange
-from gateway.images.input_tokens import every_input, input_picture_tokens, most_text_tokens
+from gateway.images.input_tokens import every_input, input_picture_tokens, most_text_tokens, text_bytes
 from gateway.images.outcomes import outcomes
 from gateway.images.output_tokens import picture_tokens
 from gateway.images.pricing import Delivered, charge_at
@@ -24,10 +25,13 @@ from gateway.images.settlement import settle
 from providers.base import InputRef
 from tests.unit.images.priced import URL, call, entry, price_of, ranged
 
-COUNTED = [
-    model for model in load_catalog().entries if model.counting is not None and not model.prices[0].free
+PRICED = [
+    model
+    for model in load_catalog().entries
+    if model.prices and isinstance(model.sizing, FreeSizing | ListedSizing)
 ]
-TABLED = [model for model in load_catalog().entries if model.prices[0].image_table is not None]
+COUNTED = [model for model in PRICED if model.counting is not None and not model.prices[0].free]
+TABLED = [model for model in PRICED if model.prices[0].image_table is not None]
 STEPS = st.tuples(st.integers(24, 240), st.integers(24, 240)).filter(lambda pair: max(pair) <= 3 * min(pair))
 """Edges in steps of 16 pixels, within the ratio that is served."""
 
@@ -49,7 +53,7 @@ def calls(draw: st.DrawFn, model: CatalogModel) -> tuple[ImageCall, list[InputSi
     sizes = draw(INPUTS)
     params: dict[str, object] = {
         "size": draw(sizes_of(model)),
-        "quality": draw(st.sampled_from(model.qualities)),
+        **({"quality": draw(st.sampled_from(model.qualities))} if model.qualities else {}),
         "n": draw(st.integers(1, model.max_n)),
     }
     if draw(st.booleans()):
@@ -79,12 +83,12 @@ def bounds(model: CatalogModel, wanted: ImageCall, inputs: list[InputSize]) -> t
     )
     made = max(
         picture_tokens(model.counting.output, outcome.quality, outcome.size) or 0
-        for outcome in outcomes(model, wanted)
+        for outcome in outcomes(model, asked(model, None, wanted, inputs))
     )
     partial = wanted.params.get("partial_images", 0)
     assert isinstance(partial, int)
     return (
-        most_text_tokens(model.counting, wanted.prompt),
+        most_text_tokens(model.counting, text_bytes(wanted.prompt)),
         image,
         made + partial * model.counting.partial_image,
     )
