@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 _BATCH = 256 << 10
@@ -50,6 +52,10 @@ class SpoolRoom:
     async def in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
+    def file(self) -> File:
+        """A new unlinked file. Call it in a thread; raises OSError."""
+        return File(self)
+
     def later(self, call: Callable[[], object]) -> None:
         """Run a cleanup in a thread without waiting; freeing a large file takes milliseconds."""
         try:
@@ -61,12 +67,27 @@ class SpoolRoom:
         self._threads.shutdown(wait=True)
 
 
+class File:
+    """An unlinked file, closed with its last user: a thread may still write or read it when the request that
+    asked for that is gone, and a descriptor closed under it could by then be another file's."""
+
+    def __init__(self, room: SpoolRoom) -> None:
+        with tempfile.TemporaryFile(dir=room.directory, prefix="imagegate-spool-") as file:
+            self.fd = os.dup(file.fileno())
+        self._closed = weakref.finalize(self, room.later, partial(os.close, self.fd))
+
+    def abandon(self) -> None:
+        """Close it at once. For a file that no one else has seen."""
+        if self._closed.detach():
+            os.close(self.fd)
+
+
 class Spool:
     """One body. Written to its end by one task, then read; ``close`` frees it and may be repeated."""
 
     __slots__ = (
         "_closed",
-        "_fd",
+        "_file",
         "_held",
         "_memory",
         "_pending",
@@ -80,7 +101,7 @@ class Spool:
         self._room = room
         self._memory: deque[bytes] = deque()
         self._held = 0
-        self._fd: int | None = None
+        self._file: File | None = None
         self._written = 0
         self._pending: list[bytes] = []
         self._pending_size = 0
@@ -89,14 +110,14 @@ class Spool:
 
     @property
     def on_disk(self) -> bool:
-        return self._fd is not None
+        return self._file is not None
 
     async def write(self, chunk: bytes) -> None:
         """Raises :class:`SpoolTooLarge` or :class:`SpoolFailed`; what was written before stays readable."""
         size = len(chunk)
         if self.size + size > self._room.max_answer:
             raise SpoolTooLarge(f"the answer is larger than {self._room.max_answer} bytes")
-        if self._fd is None and not self._pending and self._room.in_memory + size <= self._room.memory:
+        if self._file is None and not self._pending and self._room.in_memory + size <= self._room.memory:
             self._memory.append(chunk)
             self._held += size
             self._room.in_memory += size
@@ -114,19 +135,20 @@ class Spool:
 
     async def _flush(self) -> None:
         batch, self._pending, self._pending_size = self._pending, [], 0
+        room, file, at = self._room, self._file, self._written
         try:
-            self._fd, written = await self._room.in_thread(
-                lambda: _append(self._fd, self._room.directory, batch, self._written)
-            )
+            self._file, written = await room.in_thread(lambda: _append(room, file, batch, at))
         except OSError as error:
             raise SpoolFailed(error.errno or 0, f"the spool cannot be written: {error.strerror}") from None
         self._written += written
 
-    async def chunks(self, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+    async def chunks(
+        self, start: int = 0, stop: int | None = None, *, keep: bool = False
+    ) -> AsyncIterator[bytes]:
         """The bytes from ``start`` to ``stop``. Reading the whole body frees memory behind the reader, so it
-        can be done once; a part may be read any number of times before."""
+        can be done once, unless ``keep``; a part may be read any number of times before."""
         stop = self.size if stop is None else stop
-        frees = start == 0 and stop == self.size
+        frees = start == 0 and stop == self.size and not keep
         in_memory = self.size - self._written - self._pending_size
         async for chunk in self._from_memory(start, stop, frees):
             yield chunk
@@ -152,11 +174,11 @@ class Spool:
             position += len(chunk)
 
     async def _read(self, position: int, size: int) -> bytes:
-        fd = self._fd
-        if fd is None:
+        file = self._file
+        if file is None:
             raise SpoolFailed(0, "the spool holds fewer bytes than it should")
         try:
-            chunk = await self._room.in_thread(lambda: os.pread(fd, size, position))
+            chunk = await self._room.in_thread(lambda: os.pread(file.fd, size, position))
         except OSError as error:
             raise SpoolFailed(error.errno or 0, f"the spool cannot be read: {error.strerror}") from None
         if not chunk:
@@ -177,28 +199,23 @@ class Spool:
         self._held = 0
         self._memory.clear()
         self._pending.clear()
-        if self._fd is not None:
-            fd, self._fd = self._fd, None
-            self._room.later(lambda: os.close(fd))
+        self._file = None
 
 
-def _append(fd: int | None, directory: str | None, batch: Sequence[bytes], at: int) -> tuple[int, int]:
-    """Write a batch at an offset, opening the unlinked file first if there is none; (fd, bytes written)."""
-    opened = None
-    if fd is None:
-        with tempfile.TemporaryFile(dir=directory, prefix="imagegate-spool-") as file:
-            fd = opened = os.dup(file.fileno())
+def _append(room: SpoolRoom, file: File | None, batch: Sequence[bytes], at: int) -> tuple[File, int]:
+    """Write a batch at an offset, into a new file if there is none yet; (file, bytes written)."""
+    opened = file or room.file()
     written = 0
     try:
         for chunk in batch:
             view = memoryview(chunk)
             while view:
-                count = os.pwrite(fd, view, at + written)
+                count = os.pwrite(opened.fd, view, at + written)
                 written += count
                 view = view[count:]
     except OSError:
-        # Nobody else knows this file yet, and on a full disk its bytes are what is missing.
-        if opened is not None:
-            os.close(opened)
+        # Nobody else knows a new file yet, and on a full disk its bytes are what is missing.
+        if file is None:
+            opened.abandon()
         raise
-    return fd, written
+    return opened, written

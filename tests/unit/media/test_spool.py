@@ -1,6 +1,7 @@
 import asyncio
 import errno
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -94,3 +95,45 @@ async def test_a_disk_that_cannot_take_it_is_told_apart() -> None:
         await fill(spool, bytes(1_000_000), 1_000)
     spool.close()
     room.close()
+
+
+async def test_a_file_that_a_thread_still_writes_is_closed_after_it(
+    room: SpoolRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, go = threading.Event(), threading.Event()
+    states: list[bool] = []
+    pwrite = os.pwrite
+
+    def slow(fd: int, data: bytes, at: int) -> int:
+        written.set()
+        go.wait(5)
+        states.append(is_open(fd))
+        return pwrite(fd, data, at)
+
+    def is_open(fd: int) -> bool:
+        return os.path.exists(f"/proc/self/fd/{fd}")
+
+    await room.in_thread(lambda: None)
+    before = len(os.listdir("/proc/self/fd"))
+    for first in (bytes(400_000), b""):  # into a file that is there, and into one that is being made
+        spool = room.spool()
+        await fill(spool, first, 100_000)
+        monkeypatch.setattr(os, "pwrite", slow)
+        writing = asyncio.ensure_future(fill(spool, bytes(300_000), 300_000))
+        await asyncio.to_thread(written.wait, 5)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        spool.close()
+        go.set()
+        for _ in range(200):
+            if states and len(os.listdir("/proc/self/fd")) <= before + 1:
+                break
+            await asyncio.sleep(0.01)
+        assert states == [True]
+        assert len(os.listdir("/proc/self/fd")) <= before + 1  # the other thread's own
+        states.clear()
+        written.clear()
+        go.clear()
+        monkeypatch.setattr(os, "pwrite", pwrite)
+    assert room.in_memory == 0
