@@ -61,6 +61,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         f"gateway/quota/{name}.py": (UNIT_QUOTA, further)
         for name, further in {
             "local": "tests/property/test_quota_machine.py",
+            "local_counters": "tests/property/test_quota_machine.py",
             "plan": "tests/property/test_quota_machine.py",
             "holds": "tests/property/test_quota_machine.py",
             "terms": "tests/property/test_quota_machine.py tests/unit/engine/test_rules.py",
@@ -69,6 +70,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     },
     "gateway/images/pricing.py": (PRICES, "tests/property/test_pricing.py"),
     "gateway/images/estimate.py": (PRICES, "tests/property/test_pricing.py"),
+    "gateway/images/asked.py": (PRICES, "tests/property/test_estimates.py tests/property/test_pricing.py"),
+    "gateway/images/estimates.py": ("tests/property/test_estimates.py",),
     "gateway/images/settlement.py": ("tests/unit/images/test_settlement.py", "tests/unit/engine"),
     "gateway/images/output_tokens.py": (f"tests/unit/images/test_output_tokens.py {PRICES}",),
     "gateway/images/input_tokens.py": (f"tests/unit/images/test_input_tokens.py {PRICES}",),

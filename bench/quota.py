@@ -16,9 +16,10 @@ from contextlib import ExitStack
 from time import perf_counter
 
 from gateway.quota import connection
+from gateway.quota.clock import wall_clock
 from gateway.quota.errors import StoreAway
 from gateway.quota.holds import Hold, State
-from gateway.quota.local import LocalQuotaStore, wall_clock
+from gateway.quota.local import LocalQuotaStore
 from gateway.quota.outcomes import LEASE_MS, Admitted, Epoch, OpenHold, Reservation
 from gateway.quota.plan import line
 from gateway.quota.redis import RedisQuotaStore

@@ -7,11 +7,12 @@ whose providers all lack their key is still known, so that the answer can say wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
 from config.catalog import Catalog, CatalogModel
+from config.normalization import Mode
 from config.own_prices import priced
 from config.schema import ModelSettings, ProviderSettings, Settings
 from gateway.caller import Caller
@@ -40,6 +41,8 @@ class PublicModel:
     defaults: Mapping[str, object] = field(default_factory=dict)
     resolve_auto: bool | None = None
     """Whether ``defaults`` also take the place of ``auto``; None: where a dollar limit applies."""
+    mode: Mode | None = None
+    """How strictly calls of this model are served, where it has a word of its own."""
 
     @property
     def usable(self) -> tuple[Target, ...]:
@@ -57,6 +60,19 @@ class ModelDirectory:
 
     def __init__(self, models: Iterable[PublicModel]) -> None:
         self._models = {model.name: model for model in models}
+        self._targets = {
+            f"{target.provider}/{target.model}": (model, target)
+            for model in reversed(self._models.values())
+            for target in model.targets
+        }
+
+    def forced(self, name: str) -> PublicModel | None:
+        """The public model behind ``PROVIDER/MODEL``, with that target alone; the first that has it. Its name
+        stays its own, so that limits and rules of the model hold. None for a name that is a model's own."""
+        if name in self._models or name not in self._targets:
+            return None
+        model, target = self._targets[name]
+        return replace(model, targets=(target,))
 
     def get(self, name: str) -> PublicModel | None:
         return self._models.get(name)
@@ -114,5 +130,10 @@ def _declared(
         targets.append(Target(target.provider, upstream, entry, reason, account.cost_source))
     face = catalog.get(model.catalog) if model.catalog else None
     return PublicModel(
-        name, tuple(targets), face or targets[0].entry, dict(model.defaults), model.resolve_auto
+        name,
+        tuple(targets),
+        face or targets[0].entry,
+        dict(model.defaults),
+        model.resolve_auto,
+        model.normalization.mode,
     )
