@@ -6,14 +6,30 @@ body must not name it: gpt-image-2 fails on a ``model`` that holds a deployment'
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
-from config.schema import AzureOpenAIProvider
+from config.schema import AzureOpenAIProvider, AzureResource
 from providers.base import ImageRequest, Operation
 from providers.http import UpstreamClient
 from providers.openai_dialect import OpenAIDialect, Resolve
 
 _DEPLOYMENTS_VERSION = "2025-04-01-preview"
+
+
+def signed(settings: AzureResource, resolve: Resolve, *, as_bearer: bool = False) -> dict[str, str]:
+    """The header that proves who calls. ``as_bearer``: a key goes as a token does."""
+    if settings.entra_token is not None:
+        return {"authorization": f"Bearer {resolve(settings.entra_token).reveal()}"}
+    if settings.api_key is None:
+        return {}
+    key = resolve(settings.api_key).reveal()
+    return {"authorization": f"Bearer {key}"} if as_bearer else {"api-key": key}
+
+
+def secrets_of(headers: Mapping[str, str]) -> list[str]:
+    """What of :func:`signed` no message may repeat."""
+    return [value.removeprefix("Bearer ") for value in headers.values()]
 
 
 class AzureOpenAI(OpenAIDialect):
@@ -24,20 +40,13 @@ class AzureOpenAI(OpenAIDialect):
     def __init__(
         self, name: str, settings: AzureOpenAIProvider, client: UpstreamClient, resolve: Resolve
     ) -> None:
-        headers = {}
-        secrets = []
-        if settings.entra_token is not None:
-            secrets.append(resolve(settings.entra_token).reveal())
-            headers["authorization"] = f"Bearer {secrets[0]}"
-        elif settings.api_key is not None:
-            secrets.append(resolve(settings.api_key).reveal())
-            headers["api-key"] = secrets[0]
+        headers = signed(settings, resolve)
         super().__init__(
             name,
             client,
             base_url=settings.base_url,
             headers=headers,
-            secrets=secrets,
+            secrets=secrets_of(headers),
             max_in_flight=settings.max_in_flight,
         )
         # The portal shows the address in each of these forms.

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from typing import BinaryIO, Protocol, runtime_checkable
 
@@ -124,6 +125,9 @@ class ImageResult:
     headers: Mapping[str, str] = field(default_factory=dict)
     scrub: Scrubber = field(default_factory=Scrubber)
     """Knows the account's secrets, for errors that the upstream speaks inside its answer."""
+    cost: Decimal | None = None
+    """Dollars that the upstream itself says this call cost, known once the body was read to its end; None
+    where it does not say."""
 
 
 class ProviderError(Exception):
@@ -131,8 +135,9 @@ class ProviderError(Exception):
 
     ``status``, ``code``, ``type``, ``param`` are the upstream's own words where it gave any;
     ``retry_after`` is in seconds; ``billed`` says what the provider's terms say of this failure
-    ("yes" / "no" / "unknown", None where there is nothing to say); ``details`` is OpenAI's
-    ``moderation_details`` object where one came.
+    ("yes" / "no" / "unknown", None where there is nothing to say); ``cost`` is what the upstream says that
+    this very call cost, in dollars, ``reported_usage`` the tokens that it says it took, as OpenAI's ``usage``
+    object; ``details`` is OpenAI's ``moderation_details`` object where one came.
     """
 
     def __init__(
@@ -147,6 +152,8 @@ class ProviderError(Exception):
         param: str | None = None,
         retry_after: float | None = None,
         billed: str | None = None,
+        cost: Decimal | None = None,
+        reported_usage: Mapping[str, object] | None = None,
         details: Mapping[str, object] | None = None,
         upstream_request_id: str | None = None,
     ) -> None:
@@ -160,6 +167,8 @@ class ProviderError(Exception):
         self.param = param
         self.retry_after = retry_after
         self.billed = billed
+        self.cost = cost
+        self.reported_usage = reported_usage
         self.details = details
         self.upstream_request_id = upstream_request_id
 
@@ -192,8 +201,9 @@ class Provider(Protocol):
     ) -> ImageResult:
         """Call the upstream and return as soon as its status line is known to be 2xx.
 
-        ``deadline`` is in seconds from now and bounds the whole call, body included. A call that gets no
-        place among the account's calls within ``patience`` seconds (None: until the deadline) is never sent.
+        ``deadline`` is in seconds from now and bounds the whole call, body included. A call that has no
+        place among the account's calls and no connection within ``patience`` seconds (None: until the
+        deadline) is never sent.
         Raises :class:`ProviderError` and nothing else (``CancelledError`` aside).
         """
         ...

@@ -78,9 +78,7 @@ class UpstreamClient:
         """``base`` is where a relative ``ca_file`` starts, which is trusted beside the system's own roots.
         Raises OSError (ssl.SSLError is one) when it cannot be read."""
         self._settings = settings or UpstreamSettings()
-        context = httpx2.create_ssl_context(trust_env=False)
-        if self._settings.ca_file is not None:
-            context.load_verify_locations((base or Path()) / self._settings.ca_file)
+        context = trusted_certificates(self._settings, base)
         proxy, self._proxy_authorization = _proxy(self._settings.proxy)
         self._transport = AiohttpTransport(
             verify=context, trust_env=False, proxy=proxy, client=lambda: _session(context)
@@ -95,12 +93,14 @@ class UpstreamClient:
         ends_at: float,
         provider: str,
         upload: Upload | None = None,
+        starts_by: float | None = None,
     ) -> Reply:
         """Send one request and return at its status line, whatever the status. ``ends_at`` (in the running
-        loop's time) bounds everything, the reading of the body included. Raises :class:`ProviderError`."""
+        loop's time) bounds everything, the reading of the body included; what has no connection by
+        ``starts_by`` is not sent. Raises :class:`ProviderError`."""
         try:
             async with asyncio.timeout_at(ends_at) as clock:
-                request = self._request(method, url, headers, upload, ends_at)
+                request = self._request(method, url, headers, upload, ends_at, starts_by)
                 if upload is not None:
                     upload.on_progress = lambda: self._bound_write(upload, clock, ends_at)
                 response = await self._transport.handle_async_request(request)
@@ -129,8 +129,19 @@ class UpstreamClient:
         return Reply(response.status_code, response.headers, body, aclose)
 
     def _request(
-        self, method: str, url: str, headers: Mapping[str, str], upload: Upload | None, ends_at: float
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        upload: Upload | None,
+        ends_at: float,
+        starts_by: float | None,
     ) -> httpx2.Request:
+        now = asyncio.get_running_loop().time()
+        patience = ends_at - now if starts_by is None else starts_by - now
+        if patience <= 0:
+            # An idle connection would be had at once, whatever the time-out says.
+            raise TimeoutError
         target = _url(url)
         sent = {**headers, "user-agent": USER_AGENT, "accept-encoding": "identity"}
         if upload is not None:
@@ -141,9 +152,9 @@ class UpstreamClient:
         timeout = {
             "connect": settings.connect_timeout,
             "write": settings.write_timeout,
-            "read": max(ends_at - asyncio.get_running_loop().time(), 0.001),
+            "read": max(ends_at - now, 0.001),
             # aiohttp bounds the whole of connecting with this one: name look-up, TCP, proxy and TLS.
-            "pool": settings.connect_timeout + settings.pool_timeout,
+            "pool": min(settings.connect_timeout + settings.pool_timeout, patience),
         }
         return httpx2.Request(method, target, headers=sent, stream=upload, extensions={"timeout": timeout})
 
@@ -245,6 +256,14 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         if isinstance(inner := getattr(seen, "os_error", None), BaseException):
             yield inner
         seen = seen.__cause__
+
+
+def trusted_certificates(settings: UpstreamSettings, base: Path | None) -> ssl.SSLContext:
+    """The system's own roots and ``ca_file``; a relative one starts from ``base``. Raises OSError."""
+    context = httpx2.create_ssl_context(trust_env=False)
+    if settings.ca_file is not None:
+        context.load_verify_locations((base or Path()) / settings.ca_file)
+    return context
 
 
 def _session(context: ssl.SSLContext) -> aiohttp.ClientSession:

@@ -7,26 +7,26 @@ the transport asks for them (upload.py).
 
 from __future__ import annotations
 
-import asyncio
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 
-import msgspec
-
 from providers.base import ImageRequest, InputFile, InputImage, InputRef, Operation
-from providers.upload import Base64Of, Segment, Upload
+from providers.form_body import form_body
+from providers.json_body import image_url, json_body
+from providers.upload import Upload
 
-_INLINE = 256 * 1024
-"""Bytes of JSON that may be encoded on the event loop; data URLs are often larger."""
+_JSON_ONLY = ("moderation",)
+"""Fields of edits that OpenAI documents for JSON and not for forms."""
 
 
 async def body_of(request: ImageRequest, params: Mapping[str, object]) -> Upload:
     """``params`` are the fields to send beside prompt and pictures (``model`` among them where it belongs
-    into the body). Files go as multipart, unless a picture is given by URL: then everything is JSON."""
+    into the body). Files go as multipart, unless a picture is given by URL or a field is one that OpenAI
+    does not take in forms: then everything is JSON."""
     if request.operation is Operation.GENERATE:
-        return Upload("application/json", [await _encode({**params, "prompt": request.prompt})])
-    if any(isinstance(picture, InputRef) for picture in _pictures(request)):
-        return Upload("application/json", await _json_edit(request, params))
+        return await json_body({**params, "prompt": request.prompt})
+    by_url = any(isinstance(picture, InputRef) for picture in _pictures(request))
+    if by_url or any(params.get(name) is not None for name in _JSON_ONLY):
+        return await _json_edit(request, params)
     return _multipart_edit(request, params)
 
 
@@ -35,62 +35,26 @@ def _pictures(request: ImageRequest) -> Iterator[InputImage]:
     yield from (picture for picture in (request.mask, request.markup) if picture is not None)
 
 
-async def _encode(value: object, size: int = 0) -> bytes:
-    return (
-        await asyncio.to_thread(msgspec.json.encode, value) if size > _INLINE else msgspec.json.encode(value)
-    )
-
-
-async def _json_edit(request: ImageRequest, params: Mapping[str, object]) -> list[Segment]:
-    """Files become data URLs, encoded piece by piece in a thread while they are sent."""
+async def _json_edit(request: ImageRequest, params: Mapping[str, object]) -> Upload:
     fields = {name: value for name, value in params.items() if value is not None}
-    row = _Row((await _encode({**fields, "prompt": request.prompt}))[:-1])
-    row.add(b',"images":[')
-    for index, picture in enumerate(request.images):
-        row.add(b"," if index else b"")
-        await _add_json_picture(row, picture)
-    row.add(b"]")
-    for name, single in ((b"mask", request.mask), (b"markup", request.markup)):
-        if single is not None:
-            row.add(b',"%s":' % name)
-            await _add_json_picture(row, single)
-    row.add(b"}")
-    return row.segments()
-
-
-async def _add_json_picture(row: _Row, picture: InputImage) -> None:
-    if isinstance(picture, InputRef):
-        row.add(await _encode({"image_url": picture.image_url}, len(picture.image_url)))
-        return
-    row.add(b'{"image_url":' + msgspec.json.encode(f"data:{picture.content_type};base64,")[:-1])
-    row.add_file(Base64Of(picture))
-    row.add(b'"}')
+    pictures = {
+        name: {"image_url": image_url(picture)}
+        for name, picture in (("mask", request.mask), ("markup", request.markup))
+        if picture is not None
+    }
+    images = [{"image_url": image_url(picture)} for picture in request.images]
+    weight = sum(len(each.image_url) for each in _pictures(request) if isinstance(each, InputRef))
+    return await json_body({**fields, "prompt": request.prompt, "images": images, **pictures}, weight=weight)
 
 
 def _multipart_edit(request: ImageRequest, params: Mapping[str, object]) -> Upload:
-    boundary = f"imagegate-{secrets.token_hex(16)}"
-    row = _Row()
-    for name, value in _form_fields({**params, "prompt": request.prompt}):
-        row.add(f"{_part(boundary, name)}\r\n\r\n{value}\r\n".encode())
     image = "image" if len(request.images) == 1 else "image[]"
     files: list[tuple[str, InputImage | None]] = [(image, picture) for picture in request.images]
-    for name, picture in [*files, ("mask", request.mask), ("markup", request.markup)]:
-        if isinstance(picture, InputFile):
-            head = f'{_part(boundary, name)}; filename="{_quoted(picture.filename)}"'
-            row.add(f"{head}\r\nContent-Type: {picture.content_type}\r\n\r\n".encode())
-            row.add_file(picture)
-            row.add(b"\r\n")
-    row.add(f"--{boundary}--\r\n".encode())
-    return Upload(f"multipart/form-data; boundary={boundary}", row.segments())
-
-
-def _part(boundary: str, name: str) -> str:
-    return f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"'
-
-
-def _quoted(name: str) -> str:
-    """HTML's rule for names in a multipart header: nothing in one can end the quotes or the line."""
-    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+    files += [("mask", request.mask), ("markup", request.markup)]
+    return form_body(
+        _form_fields({**params, "prompt": request.prompt}),
+        [(name, picture) for name, picture in files if isinstance(picture, InputFile)],
+    )
 
 
 def _form_fields(fields: Mapping[str, object], inside: str | None = None) -> Iterator[tuple[str, str]]:
@@ -108,21 +72,3 @@ def _form_value(name: str, value: object) -> Iterator[tuple[str, str]]:
         yield name, "true" if value else "false"
     elif value is not None:
         yield name, str(value)
-
-
-class _Row:
-    """Segments in the making; bytes that follow each other are joined."""
-
-    def __init__(self, first: bytes = b"") -> None:
-        self._done: list[Segment] = []
-        self._open = bytearray(first)
-
-    def add(self, data: bytes) -> None:
-        self._open += data
-
-    def add_file(self, file: InputFile | Base64Of) -> None:
-        self._done += (bytes(self._open), file)
-        self._open.clear()
-
-    def segments(self) -> list[Segment]:
-        return [*self._done, bytes(self._open)]

@@ -216,6 +216,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:
-    """The upstream's own id of the call: OpenAI's header, else Azure's."""
-    found = headers.get("x-request-id") or headers.get("apim-request-id")
+    """The upstream's own id of the call: OpenAI's header, else Azure's or AWS's."""
+    names = ("x-request-id", "apim-request-id", "x-amzn-requestid")
+    found = next((headers[name] for name in names if headers.get(name)), None)
     return found[:128] if found else None

@@ -8,13 +8,21 @@ from typing import Any, Protocol
 
 from config.schema import ProviderSettings, UpstreamSettings
 from config.secrets import Secret, SecretRef
+from providers.account import Account, Resolve
 from providers.azure import AzureOpenAI
+from providers.azure_flux import AzureFlux
+from providers.azure_mai import AzureMAI
 from providers.base import Provider
+from providers.bedrock import Bedrock
+from providers.cloudflare import Cloudflare
+from providers.gemini import Gemini
 from providers.http import UpstreamClient
 from providers.openai import OpenAI
 from providers.openai_compatible import OpenAICompatible
-from providers.openai_dialect import OpenAIDialect, Resolve
+from providers.openrouter import OpenRouter
 from providers.sandbox import Sandbox
+from providers.vertex import Vertex
+from providers.xai import XAI
 
 
 class _Adapter(Protocol):
@@ -22,7 +30,21 @@ class _Adapter(Protocol):
 
 
 ADAPTERS: Mapping[str, _Adapter] = {
-    adapter.type: adapter for adapter in (OpenAI, AzureOpenAI, OpenAICompatible, Sandbox)
+    adapter.type: adapter
+    for adapter in (
+        OpenAI,
+        AzureOpenAI,
+        AzureFlux,
+        AzureMAI,
+        OpenAICompatible,
+        XAI,
+        OpenRouter,
+        Cloudflare,
+        Gemini,
+        Vertex,
+        Bedrock,
+        Sandbox,
+    )
 }
 """``type:`` in the YAML → the adapter."""
 
@@ -48,6 +70,6 @@ def build(
     shared = isinstance(upstream, UpstreamClient)
     client = upstream if isinstance(upstream, UpstreamClient) else UpstreamClient(upstream, base=base)
     provider = ADAPTERS[settings.type](name, settings, client, resolve)
-    if isinstance(provider, OpenAIDialect):
+    if isinstance(provider, Account):
         provider.owns_client = not shared
     return provider

@@ -8,6 +8,7 @@ byte was not given to the transport, no upstream can have a whole request (failo
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from binascii import b2a_base64
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -66,6 +67,22 @@ class Upload(httpx2.AsyncByteStream):
     def handed_over(self) -> bool:
         """True from the moment before the last byte is given to the transport: the careful side."""
         return self._given >= self.length
+
+    def sha256(self) -> str:
+        """The hash of the whole body, in hex, for who must sign it. It reads every file: call it in a thread.
+        Raises OSError, ValueError or :class:`InputGone`."""
+        found = hashlib.sha256()
+        for segment in self._segments:
+            if isinstance(segment, bytes):
+                found.update(segment)
+                continue
+            encoded = isinstance(segment, Base64Of)
+            file = segment.file if isinstance(segment, Base64Of) else segment
+            with file.open() as handle:
+                for start in range(0, file.size, _BASE64_PIECE):
+                    read = _read_base64 if encoded else _read_exactly
+                    found.update(read(handle, min(_BASE64_PIECE, file.size - start)))
+        return found.hexdigest()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:

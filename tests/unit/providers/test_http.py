@@ -74,6 +74,25 @@ class TestBeforeSending:
         assert there.calls == []
         await client.aclose()
 
+    async def test_a_call_is_not_begun_once_its_caller_has_no_patience_left(
+        self, client: UpstreamClient
+    ) -> None:
+        """Neither on a connection that comes too late, nor on an idle one that is there at once."""
+        silent = await asyncio.start_server(lambda *_: asyncio.sleep(3), "127.0.0.1", 0)
+        url = f"https://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+        with pytest.raises(ProviderError) as slow:
+            async with asyncio.timeout(3):
+                await provider_at(url, client).send(generation(), 10, patience=0.2)
+        silent.close()
+        async with upstream(answers()) as there:
+            here = provider_at(there.url, client)
+            assert await body_of(await here.send(generation(), 10, patience=1))
+            with pytest.raises(ProviderError) as late:
+                await here.send(generation(), 10, patience=0)
+            assert len(there.calls) == 1
+        for raised in (slow, late):
+            assert is_(raised.value, Kind.TIMEOUT, Certainty.NOT_SENT)
+
     async def test_a_body_that_is_not_read_is_not_sent_within_the_write_timeout(self) -> None:
         client = UpstreamClient(UpstreamSettings(write_timeout=0.3))
         source = Counted(bytes(32 * 2**20))

@@ -60,6 +60,18 @@ async def test_one_picture_goes_as_image_and_several_as_image_with_brackets() ->
     assert two[2][1].get_content_type() == "image/png"
 
 
+async def test_an_edit_with_a_field_that_forms_do_not_have_is_json() -> None:
+    """OpenAI documents ``moderation`` for JSON edits and not for forms."""
+    upload = await body_of(edit([picture_file(b"A")], picture_file(b"M")), {"moderation": "low"})
+    assert upload.content_type == "application/json"
+    body = json.loads(await sent(upload))
+    assert body["moderation"] == "low"
+    assert body["images"] == [{"image_url": "data:image/png;base64," + base64.b64encode(b"A").decode()}]
+    assert body["mask"] == {"image_url": "data:image/png;base64," + base64.b64encode(b"M").decode()}
+    form = await body_of(edit([picture_file(b"A")]), {"moderation": None})
+    assert form.content_type.startswith("multipart/form-data")
+
+
 async def test_text_parts_are_strings_nested_values_take_brackets_and_none_is_left_out() -> None:
     params = {
         "n": 2,

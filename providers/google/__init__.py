@@ -1,0 +1,1 @@
+"""What Google's two faces (gemini.py, vertex.py) have in common: the wire, its errors, its safety signals."""
