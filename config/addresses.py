@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from config.findings import Findings, Location
 from config.problems import quoted
 from config.schema import Settings
 from config.secrets import SecretRef
+from config.storage import media_place
 
 _CREDENTIAL_HEADERS = {
     "authorization",
@@ -94,6 +96,13 @@ def check_database(url: str, findings: Findings) -> None:
             )
     else:
         findings.problem(location, "expected sqlite:///PATH or postgresql+asyncpg://USER@HOST/DATABASE")
+
+
+def check_media(written: str, findings: Findings) -> None:
+    try:
+        media_place(written, Path())
+    except ValueError as wrong:
+        findings.problem(("storage", "media"), str(wrong))
 
 
 def _check_proxy(url: str, findings: Findings) -> None:

@@ -11,13 +11,15 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from config.addresses import check_database, check_providers, check_server
+from config.addresses import check_database, check_media, check_providers, check_server
 from config.catalog import Catalog, CatalogModel, ListedSizing
 from config.findings import Findings, Location
 from config.limit_checks import check_limits, limit_lists
 from config.price_checks import check_prices
 from config.problems import did_you_mean, listed, quoted
+from config.routing_checks import check_routing
 from config.schema import ModelSettings, ProjectSettings, Settings
+from config.sizing import ratio_of, tier_area
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Names:
 
     providers: Collection[str] | None
     models: Collection[str] | None
+    catalog: bool = False
+    """Whether the whole catalog is known, the operator's own entries included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +48,32 @@ def check(settings: Settings, names: Names, catalog: Catalog, today: date, findi
     check_providers(settings, findings)
     for name, account in settings.providers.items():
         for upstream, prices in account.prices.items():
-            check_prices(("providers", name, "prices", upstream), prices, catalog, findings)
+            place: Location = ("providers", name, "prices", upstream)
+            check_prices(place, prices, catalog if names.catalog else None, findings)
     for name, model in (settings.models or {}).items():
         _check_model(("models", name), name, model, settings, names, catalog, findings)
     default_model = settings.normalization.default_model
     if default_model is not None:
         _check_model_name(("normalization", "default_model"), default_model, known, findings)
+    legacy = settings.normalization.legacy_models
+    if legacy is not None:
+        _check_model_name(("normalization", "legacy_models"), legacy, known, findings)
     _check_timezone(settings.organization.timezone, findings)
     _check_projects(settings.organization.projects, known, findings)
     for location, limits, models in limit_lists(settings.organization):
         for index, limit in enumerate(limits):
             if limit.model is not None and (models is None or limit.model in models):
                 _check_model_name((*location, index, "model"), limit.model, known, findings)
+    check_routing(
+        settings,
+        names.providers,
+        catalog if names.catalog else None,
+        lambda location, name: _check_model_name(location, name, known, findings),
+        findings,
+    )
     check_limits(settings, findings)
     check_database(settings.storage.database, findings)
+    check_media(settings.storage.media, findings)
 
 
 def _check_model(
@@ -73,7 +89,7 @@ def _check_model(
         findings.problem_at_key(
             location, "a model's name is printable ASCII without spaces, at most 200 characters"
         )
-    if model.catalog is not None:
+    if model.catalog is not None and names.catalog:
         _check_catalog_name((*location, "catalog"), model.catalog, catalog, findings)
     for index, target in enumerate(model.targets):
         place: Location = (*location, "targets", index)
@@ -84,10 +100,10 @@ def _check_model(
                 (*place, "provider"),
                 f"no provider is called {quoted(target.provider)}.{hint} Declared: {declared}",
             )
-        if target.catalog is not None:
+        if target.catalog is not None and names.catalog:
             _check_catalog_name((*place, "catalog"), target.catalog, catalog, findings)
-        check_prices((*place, "prices"), target.prices, catalog, findings)
-    for field, value in model.defaults.items():
+        check_prices((*place, "prices"), target.prices, catalog if names.catalog else None, findings)
+    for field, value in model.defaults.items() if names.catalog else ():
         message = _refusal(field, value, list(_entries(name, model, settings, catalog)), catalog)
         if message:
             findings.problem((*location, "defaults", field), message)
@@ -115,6 +131,11 @@ def _refusal(
     if not described or len(described) < len(entries):
         return None
     fields = {known for entry in described for known in entry.fields}
+    if field in GATEWAYS_OWN:
+        right = value in _FITS if field == "fit" else _says_a_size(field, value)
+        return None if right else f"expected {GATEWAYS_OWN[field]}"
+    if field == "size" and _says_a_size(field, value):
+        return None
     if field not in fields:
         return f"{described[0].id} takes no field {quoted(field)}.{did_you_mean(field, fields)}"
     for entry in described:
@@ -127,6 +148,22 @@ def _refusal(
         if accepted and value not in accepted:
             return f"{entry.id} accepts {listed(accepted)}.{did_you_mean(str(value), accepted)}"
     return None
+
+
+_FITS = ("none", "cover", "contain")
+GATEWAYS_OWN = {
+    "aspect_ratio": "a ratio such as 16:9",
+    "resolution": "a tier such as 2K",
+    "fit": "none, cover or contain",
+}
+"""Fields that every model has, since the gateway serves them, and what they hold."""
+
+
+def _says_a_size(field: str, value: str | int | bool) -> bool:
+    """Whether ``value`` is a ratio or a tier that the field takes; pixels are a model's own."""
+    text = value if isinstance(value, str) else ""
+    is_ratio, is_tier = ratio_of(text) is not None, tier_area(text) is not None
+    return text == "auto" or (is_ratio and field != "resolution") or (is_tier and field != "aspect_ratio")
 
 
 def _check_model_name(location: Location, name: str, known: _Known, findings: Findings) -> None:

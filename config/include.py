@@ -1,7 +1,7 @@
 """One tree from a file and the files that it includes; every node keeps the name of its own file.
 
-An included file may hold providers, models and ``organization.projects``, so that a team's file cannot
-change how the gateway itself runs.
+An included file may hold providers, models, catalog entries and ``organization.projects``, so that a team's
+file cannot change how the gateway itself runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from config.yaml12 import MAX_BYTES, Mapping, Node, Scalar, Sequence, Unreadable
 _MAX_FILES = 1000
 _MAX_CHAIN = 16
 _MERGED = ("providers", "models")
-_MAY_HOLD = "an included file may hold providers, models, organization.projects and include"
+_MAY_HOLD = "an included file may hold providers, models, catalog, organization.projects and include"
 
 
 @dataclass(slots=True)
@@ -124,6 +124,12 @@ def _merge(node: Mapping, into: Mapping) -> Iterator[Problem]:
             yield from _merge_names(key, item, node.keys[key], into)
         elif key == "organization" and isinstance(item, Mapping):
             yield from _merge_projects(item, node.keys[key], into)
+        elif key == "catalog" and isinstance(item, Unreadable):
+            into.incomplete = True
+        elif key == "catalog" and isinstance(item, Sequence):
+            _join(key, item, node.keys[key], into)
+        elif key == "catalog":
+            yield Problem.at(item.mark, (key,), "expected a list of catalog entries")
         elif key in _MERGED or key == "organization":
             yield Problem.at(item.mark, (key,), "expected settings (key: value)")
         elif key != "include":
@@ -156,17 +162,19 @@ def _merge_projects(item: Mapping, mark: Mark, into: Mapping) -> Iterator[Proble
         elif not isinstance(projects, Sequence):
             yield Problem.at(projects.mark, ("organization", key), "expected a list of projects")
         elif (organization := _own_mapping(into, "organization", mark)) is not None:
-            before = organization.items.get("projects", Sequence(projects.mark))
-            if isinstance(before, Unreadable):
-                before = Sequence(before.mark)
-            if isinstance(before, Sequence):
-                numbers = before.numbers or list(range(len(before.items)))
-                joined = Sequence(
-                    before.mark,
-                    before.items + projects.items,
-                    numbers + list(range(len(projects.items))),
-                )
-                organization.put("projects", organization.keys.get("projects", item.keys[key]), joined)
+            _join("projects", projects, item.keys[key], organization)
+
+
+def _join(key: str, more: Sequence, mark: Mark, into: Mapping) -> None:
+    """Puts the entries of a list behind those that stand under ``key``; each keeps the number that it has in
+    its own file. What is no list there is left to validation."""
+    before = into.items.get(key, Sequence(more.mark))
+    if isinstance(before, Unreadable):
+        before = Sequence(before.mark)
+    if isinstance(before, Sequence):
+        numbers = before.numbers or list(range(len(before.items)))
+        joined = Sequence(before.mark, before.items + more.items, numbers + list(range(len(more.items))))
+        into.put(key, into.keys.get(key, mark), joined)
 
 
 def _own_mapping(into: Mapping, key: str, mark: Mark) -> Mapping | None:

@@ -46,7 +46,14 @@ def check_limits(settings: Settings, findings: Findings) -> None:
         _check_attribution(("organization", "projects", index), project, organization.tags, findings)
     _check_unique(("organization", "tags"), organization.tags, findings)
     if organization.alerts is not None:
-        _check_webhook(organization.alerts.webhook, findings)
+        _check_webhook(("organization", "alerts", "webhook"), organization.alerts.webhook, findings)
+    origins = {origin.rstrip("/") for origin in organization.webhook_origins}
+    for index, project in enumerate(organization.projects):
+        if project.webhook is not None:
+            here: Location = ("organization", "projects", index, "webhook", "url")
+            parts = urlsplit(project.webhook.url)
+            if f"{parts.scheme}://{parts.netloc}" not in origins:
+                _check_webhook(here, project.webhook.url, findings, plain_here=False)
     _check_counters(settings.storage.quota, findings)
 
 
@@ -100,22 +107,23 @@ def _check_unique(location: Location, names: Sequence[str], findings: Findings) 
             findings.problem((*location, index), f"{quoted(name)} stands here twice")
 
 
-def _check_webhook(url: str, findings: Findings) -> None:
-    location: Location = ("organization", "alerts", "webhook")
+def _check_webhook(location: Location, url: str, findings: Findings, *, plain_here: bool = True) -> None:
+    """``plain_here``: whether http:// to this machine is taken."""
+    only = "; http:// only on this machine" if plain_here else ""
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
         findings.problem(location, "expected an address such as https://alerts.example/imagegate")
         return
-    plain = parts.scheme == "http" and parts.hostname in _LOOPBACK
+    plain = plain_here and parts.scheme == "http" and parts.hostname in _LOOPBACK
     if not (parts.scheme == "https" or plain) or not parts.hostname or re.search(r"[\s#]", url):
         findings.problem(
             location,
-            "expected an address such as https://alerts.example/imagegate; http:// only on this machine",
+            f"expected an address such as https://alerts.example/imagegate{only}",
         )
     elif parts.username is not None or parts.password is not None:
-        findings.problem(location, "holds a user or a password; messages are signed with alerts.secret")
+        findings.problem(location, "holds a user or a password; messages are signed with its secret")
 
 
 def _check_counters(quota: str, findings: Findings) -> None:

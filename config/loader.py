@@ -24,16 +24,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from config import yaml12
-from config.catalog import load_catalog
+from config.catalog import Catalog
 from config.checks import Names, check
 from config.findings import Findings
 from config.include import Assembled, assemble
-from config.messages import problems_of
+from config.messages import DISCRIMINATORS, problems_of
 from config.names import served_names
 from config.outlook import look_ahead
+from config.own_catalog import read_catalog
 from config.positions import Steps, locate, pruned
 from config.problems import ConfigErrors, Mark, Problem
-from config.schema import Settings
+from config.schema import Settings, provider_types
 from config.storage import follow_data_folder
 from config.unset import unset_secrets
 
@@ -90,8 +91,13 @@ def _validated(assembled: Assembled, today: date) -> tuple[Settings, Findings]:
     problems += invalid
     findings = Findings(root, set(_uncertain(assembled.root)))
     if settings is not None:
-        catalog = load_catalog()
-        names = _declared(assembled.root, settings) if assembled.complete else Names(None, None)
+        ids = _ids(assembled.root) if assembled.complete else None
+        catalog, faults = read_catalog(settings.catalog, provider_types(), ids or ())
+        for location, message in faults:
+            findings.problem(location, message)
+        names = Names(None, None)
+        if assembled.complete:
+            names = _declared(assembled.root, settings, None if faults or ids is None else catalog)
         check(settings, names, catalog, today, findings)
         if not problems and not findings.problems:
             look_ahead(settings, catalog, today, findings)
@@ -150,20 +156,43 @@ def _is_told(kind: str, steps: Steps, root: yaml12.Node, unreadable: Collection[
     """Whether a finding only repeats, or follows from, a fault that the reader has told."""
     if steps in unreadable:
         return True
-    if kind in ("union_tag_invalid", "union_tag_not_found") and (*steps, "type") in unreadable:
+    if kind in ("union_tag_invalid", "union_tag_not_found") and any(
+        (*steps, name) in unreadable for name in DISCRIMINATORS
+    ):
         return True
     node = locate(root, steps).node
     may_be_there = isinstance(node, yaml12.Mapping) and node.incomplete
     return may_be_there and kind in ("missing", "union_tag_not_found", "value_error")
 
 
-def _declared(root: yaml12.Node, settings: Settings) -> Names:
-    """Names from the whole tree: a target of a provider that has a fault of its own is no second fault."""
+def _declared(root: yaml12.Node, settings: Settings, catalog: Catalog | None) -> Names:
+    """Names from the whole tree: a target of a provider that has a fault of its own is no second fault.
+    ``catalog`` is None where not all of it can be read."""
     providers = _keys(root, "providers", settings.providers)
     if isinstance(root, yaml12.Mapping) and (root.incomplete or "models" in root.items):
-        return Names(providers, _keys(root, "models", settings.models))
+        return Names(providers, _keys(root, "models", settings.models), catalog is not None)
     is_known = providers is not None and set(providers) == set(settings.providers)
-    return Names(providers, served_names(settings.providers, load_catalog()) if is_known else None)
+    is_known &= catalog is not None and len(_ids(root) or ()) == len(settings.catalog)
+    models = served_names(settings.providers, catalog) if is_known and catalog is not None else None
+    return Names(providers, models, catalog is not None)
+
+
+def _ids(root: yaml12.Node) -> list[str] | None:
+    """The ids under ``catalog``, also those of entries with faults; None where they cannot all be read."""
+    if not isinstance(root, yaml12.Mapping) or root.incomplete:
+        return None
+    ids: list[str] = []
+    for key, entries in [*root.items.items(), *root.repeated]:
+        if key != "catalog":
+            continue
+        if not isinstance(entries, yaml12.Sequence):
+            return None
+        for entry in entries.items:
+            name = entry.items.get("id") if isinstance(entry, yaml12.Mapping) else None
+            if not isinstance(name, yaml12.Scalar) or not isinstance(name.value, str):
+                return None
+            ids.append(name.value)
+    return ids
 
 
 def _keys(root: yaml12.Node, section: str, absent: Any) -> Any:

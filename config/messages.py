@@ -3,6 +3,7 @@ hold no secret."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
@@ -15,8 +16,12 @@ from config.positions import Steps, locate
 from config.problems import Problem, did_you_mean, listed, quoted
 from config.schema import Settings
 
+DISCRIMINATORS = ("type", "kind", "rule")
+"""Settings that say which of several forms a mapping has."""
+
 _PATTERNS = {
     "64": 'expected 64 lower-case hex digits; make them with: printf %s "$KEY" | sha256sum',
+    "200": "a model's name is printable ASCII without spaces, at most 200 characters",
     "127": "a name is letters, digits and . _ : @ - (at most 128), and begins with a letter or a digit",
 }
 _EXPECTED = {
@@ -53,7 +58,7 @@ def _problem(detail: ErrorDetails, root: yaml12.Node) -> tuple[Problem, Steps]:
         return Problem.at(place.key, place.path, message), place.steps
     if kind == "union_tag_invalid":
         message = _union(detail)
-        chosen = locate(root, (*place.steps, "type"))
+        chosen = locate(root, (*place.steps, _discriminator(detail)))
         return Problem.at(chosen.value, chosen.path, message), place.steps
     mark = place.key if location[-1:] == ("[key]",) or kind == "union_tag_not_found" else place.value
     return Problem.at(mark, place.path, _message(detail)), place.steps
@@ -64,7 +69,7 @@ def _message(detail: ErrorDetails) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind == "union_tag_not_found":
-        return f"needs a type: one of {listed(_provider_types())}"
+        return f"needs a {_discriminator(detail)}: one of {listed(_tags(detail))}"
     if value is None:
         return "is empty; write a value, or remove the key to get the default"
     if kind == "literal_error":
@@ -84,9 +89,14 @@ def _message(detail: ErrorDetails) -> str:
 
 
 def _union(detail: ErrorDetails) -> str:
-    tag = str(detail.get("ctx", {}).get("tag", ""))
-    types = _provider_types()
-    return f"there is no provider type {quoted(tag)}.{did_you_mean(tag, types)} Types: {listed(types)}"
+    tag, name, tags = str(detail.get("ctx", {}).get("tag", "")), _discriminator(detail), _tags(detail)
+    what = "provider type" if name == "type" else name
+    return f"there is no {what} {quoted(tag)}.{did_you_mean(tag, tags)} {name.capitalize()}s: {listed(tags)}"
+
+
+def _discriminator(detail: ErrorDetails) -> str:
+    """The setting that says which of several forms a mapping has."""
+    return str(detail.get("ctx", {}).get("discriminator", "type")).strip("'")
 
 
 @cache
@@ -94,17 +104,23 @@ def _schema() -> dict[str, Any]:
     return Settings.model_json_schema()
 
 
-def _provider_types() -> list[str]:
-    return list(_of(_schema()["properties"]["providers"], "any")["discriminator"]["mapping"])
+def _tags(detail: ErrorDetails) -> list[str]:
+    """Its values; Pydantic tells them only where one of them was written wrong."""
+    expected = re.findall(r"'([^']+)'", str(detail.get("ctx", {}).get("expected_tags", "")))
+    return expected or list(_schema_at(detail["loc"])["discriminator"]["mapping"])
 
 
 def _settings_at(location: Sequence[str | int]) -> dict[str, Any]:
     """The settings that may stand at a location, by name."""
+    settings: dict[str, Any] = _schema_at(location).get("properties", {})
+    return settings
+
+
+def _schema_at(location: Sequence[str | int]) -> dict[str, Any]:
     node: dict[str, Any] = _schema()
     for step in location:
         node = _of(node, step)
-    settings: dict[str, Any] = node.get("properties", {})
-    return settings
+    return node
 
 
 def _of(node: dict[str, Any], step: str | int) -> dict[str, Any]:

@@ -9,15 +9,19 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from config.catalog import Catalog, CatalogModel
+from config.catalog import Catalog, CatalogModel, load_catalog
+from config.drain import LAST_SECONDS, grace_of
 from config.findings import Findings, Location
 from config.limit_checks import limit_lists, look_at_limits
 from config.names import public_models
 from config.own_prices import priced
 from config.problems import did_you_mean, listed, quoted
-from config.schema import Settings
+from config.schema import ModelSettings, Settings
 
 OLD_AFTER_DAYS = 180
+
+_DEPLOYED = {"azure-openai": "gpt-image-2", "azure-mai": "MAI-Image-2.6"}
+"""Types whose models have names of their owners' choice, each with an entry that may describe one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,10 @@ def look_ahead(settings: Settings, catalog: Catalog, today: date, findings: Find
     if not settings.providers:
         findings.warn(("providers",), "no provider is configured, so no model can be served; add one")
     look_at_limits(settings, today, findings)
+    _short_grace(settings, findings)
     _unused_providers(settings, catalog, findings)
     _unused_prices(settings, catalog, findings)
+    _unused_entries(settings, catalog, findings)
     for target in _targets(settings, catalog):
         _lifetime(target, today, findings)
         _unknown_name(target, catalog, findings)
@@ -85,11 +91,11 @@ def _unknown_name(target: _Target, catalog: Catalog, findings: Findings) -> None
     """A name that a provider of published models does not publish is most often a slip of the pen."""
     if target.entry.sources:
         return
-    if target.provider_type == "azure-openai":
+    if example := _DEPLOYED.get(target.provider_type):
         findings.warn(
             target.location,
             f"nothing is known of the deployment {quoted(target.upstream)}; say what it is, "
-            "such as catalog: gpt-image-2",
+            f"such as catalog: {example}",
         )
     elif served := catalog.served_by(target.provider_type):
         hint = did_you_mean(
@@ -153,6 +159,40 @@ def _unused_prices(settings: Settings, catalog: Catalog, findings: Findings) -> 
                     f"no model of this provider is called {quoted(model)}, so this price is never used."
                     f"{did_you_mean(model, sorted(called))}",
                 )
+
+
+def _unused_entries(settings: Settings, catalog: Catalog, findings: Findings) -> None:
+    """An entry that describes nothing is most often a correction under a mistaken id."""
+    named = {name for model in (settings.models or {}).values() for name in _named_by(model)}
+    for own in settings.catalog:
+        prices = [price.like for price in own.prices or []]
+        names = [*prices, own.extends, own.successor, *(own.variants or {}).values()]
+        named |= {name for name in names if name is not None}
+    if settings.models is None:
+        accounts = settings.providers.values()
+        named |= {entry.id for account in accounts for entry in catalog.served_by(account.type)}
+    named |= {target.entry.id for target in _targets(settings, catalog)}
+    packaged = load_catalog()
+    for index, own in enumerate(settings.catalog):
+        if own.id not in named and packaged.get(own.id) is None:
+            hint = did_you_mean(own.id, [known for known in catalog.names() if known != own.id])
+            findings.warn(("catalog", index, "id"), f"no model is described by {quoted(own.id)}.{hint}")
+
+
+def _named_by(model: ModelSettings) -> set[str]:
+    return {name for name in (model.catalog, *(target.catalog for target in model.targets)) if name}
+
+
+def _short_grace(settings: Settings, findings: Findings) -> None:
+    """Calls that are broken off may have been paid for."""
+    longest = settings.routing.longest_call
+    if grace_of(settings.server.drain, settings.routing) - LAST_SECONDS < longest:
+        findings.warn(
+            ("server", "drain", "grace"),
+            f"a call may take {longest:.0f}s (routing.deadline and 120s for a late answer), but is broken "
+            f"off 10s before the grace ends, although it may have been paid for; "
+            f"{longest + LAST_SECONDS:.0f}s or more leaves each its time",
+        )
 
 
 def _unused_providers(settings: Settings, catalog: Catalog, findings: Findings) -> None:

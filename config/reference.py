@@ -67,7 +67,13 @@ def _inner(path: str, schema: Schema, root: Schema) -> Iterator[tuple[str, Schem
         yield path, schema
     elif "oneOf" in schema:
         for tag, reference in schema["discriminator"]["mapping"].items():
-            yield f"{path} (type: {tag})", _resolved({"$ref": reference}, root)
+            yield (
+                f"{path} ({schema['discriminator']['propertyName']}: {tag})",
+                _resolved({"$ref": reference}, root),
+            )
+    elif "anyOf" in schema:
+        for choice in schema["anyOf"]:
+            yield from _inner(path, _resolved(choice, root), root)
     elif schema.get("type") == "array":
         yield from _inner(f"{path}[]", _resolved(schema["items"], root), root)
     elif schema.get("type") == "object":
@@ -110,8 +116,10 @@ def _kind(schema: Schema, root: Schema) -> str:
     if schema.get("type") == "object":
         return f"NAME: {_kind(_resolved(_values(schema)[0], root), root)}"
     if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(_kind(choice, root) for choice in schema["anyOf"]))
-    return {"string": "text", "integer": "whole number", "boolean": "true or false"}[schema["type"]]
+        choices = [choice for choice in schema["anyOf"] if choice.get("type") != "null"]
+        return " or ".join(dict.fromkeys(_kind(_resolved(choice, root), root) for choice in choices))
+    names = {"string": "text", "integer": "whole number", "boolean": "true or false", "number": "number"}
+    return names[schema["type"]]
 
 
 def _default(written: Schema, resolved: Schema) -> str:

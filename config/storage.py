@@ -1,9 +1,11 @@
-"""Where the gateway keeps its things: the data folder, and the database's address."""
+"""Where the gateway keeps its things: the data folder, the database's address, the place of media."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from config.schema import Settings, StorageSettings
@@ -13,13 +15,14 @@ _DATA: str = StorageSettings.model_fields["data"].default
 
 
 def follow_data_folder(settings: Settings) -> Settings:
-    """With ``storage.data`` set, the database and the secret are in that folder unless they were set too."""
+    """With ``storage.data`` set, the database, the secret and the media are in that folder unless they were
+    set too."""
     return _moved(settings, _DATA, settings.storage.data)
 
 
 def with_data_folder(settings: Settings, folder: Path) -> Settings:
-    """The settings with ``folder`` as the data folder, and the database and the secret in it unless they were
-    set. A relative ``folder`` starts from the working folder, as on a command line."""
+    """The settings with ``folder`` as the data folder, and the database, the secret and the media in it
+    unless they were set. A relative ``folder`` starts from the working folder, as on a command line."""
     return _moved(settings, settings.storage.data, os.fspath(folder.absolute()))
 
 
@@ -41,16 +44,38 @@ def quota_url(settings: Settings, base: Path, environ: Mapping[str, str] | None 
     return None if written == "local" else written
 
 
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """``s3://NAME/PREFIX``; the prefix has no slash at its ends and may be empty."""
+
+    name: str
+    prefix: str
+
+
+def media_place(written: str, base: Path) -> Path | Bucket:
+    """Where ``storage.media`` says that pictures are kept; a relative folder starts from ``base``. Raises
+    ValueError with words for the operator."""
+    kind, _, place = written.partition(":")
+    if kind == "file" and place.strip():
+        return base / place.strip()
+    found = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([A-Za-z0-9!_.*'()/-]*))?", written)
+    if found is None:
+        raise ValueError("expected file:FOLDER or s3://BUCKET/PREFIX")
+    return Bucket(found[1], (found[2] or "").strip("/"))
+
+
 def _moved(settings: Settings, before: str, folder: str) -> Settings:
     storage, server = settings.storage, settings.server
-    database, secret = storage.database, server.secret
+    database, secret, media = storage.database, server.secret, storage.media
     if database == _database(before):
         database = _database(folder)
     if secret == _secret(before):
         secret = _secret(folder)
+    if media == _media(before):
+        media = _media(folder)
     return settings.model_copy(
         update={
-            "storage": storage.model_copy(update={"data": folder, "database": database}),
+            "storage": storage.model_copy(update={"data": folder, "database": database, "media": media}),
             "server": server.model_copy(update={"secret": secret}),
         }
     )
@@ -62,3 +87,7 @@ def _database(folder: str) -> str:
 
 def _secret(folder: str) -> SecretRef:
     return SecretRef(f"file:{folder}/secret")
+
+
+def _media(folder: str) -> str:
+    return f"file:{folder}/media"

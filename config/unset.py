@@ -33,6 +33,8 @@ def _references(value: object, location: Location) -> Iterator[tuple[Location, S
         yield location, value
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
+            if name == "api_key" and getattr(value, "api_keys", None):
+                continue  # the first of them
             yield from _references(getattr(value, name), (*location, name))
     elif isinstance(value, dict):
         for name, item in value.items():

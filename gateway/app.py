@@ -8,28 +8,46 @@ from dataclasses import dataclass
 
 from litestar import Litestar
 
-from config.catalog import load_catalog
 from config.loader import Loaded
-from config.schema import Settings
+from config.own_catalog import catalog_of
+from config.schema import KeyedProvider, ProviderSettings, Settings
 from config.secrets import SecretMissing
 from config.storage import database_url, quota_url
 from gateway.api.auth import Authenticator
 from gateway.api.router import ApiParts, build_app
 from gateway.engine.admission import Admissions
 from gateway.engine.alerts import Alert, Alerts, percent
+from gateway.engine.attempts import Attempts
 from gateway.engine.books import Books
+from gateway.engine.conversions import Conversions
+from gateway.engine.dry_run import DryRuns
 from gateway.engine.engine import Engine
+from gateway.engine.failover import Failover
 from gateway.engine.keeping import Keeping, open_keeping
+from gateway.engine.pictures import Pictures
+from gateway.engine.planning import Planning, fullest
+from gateway.engine.returning import open_returning
+from gateway.engine.running import Running
+from gateway.engine.upstreams import Upstream, Upstreams
 from gateway.engine.webhook import Webhook, signing_key
+from gateway.images.estimates import Estimates
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.pepper import load_pepper
 from gateway.media.spool import SpoolRoom
+from gateway.media.store import MediaStore, open_media
+from gateway.media.sweeping import kept_swept
+from gateway.quota.connection import connect
 from gateway.quota.of_settings import LimitBook, names_of
 from gateway.routing import directory
 from gateway.routing.directory import ModelDirectory
+from gateway.routing.policy import compiled
+from gateway.routing.shared import SharedHealth
+from gateway.routing.shared_redis import RedisHealth
+from gateway.routing.watch import Watch
 from gateway.telemetry.meters import limit_alerts
 from providers import registry
-from providers.base import Provider
+from providers.extras import ExtraMissing
+from providers.guarded import GuardedFetch
 from providers.http import UpstreamClient
 
 
@@ -45,6 +63,10 @@ class Gateway:
     pepper: bytes
     limits: LimitBook
     keeping: Keeping
+    media: MediaStore
+    fetch: GuardedFetch
+    room: SpoolRoom
+    watch: Watch
 
 
 @asynccontextmanager
@@ -52,9 +74,14 @@ async def open_gateway(loaded: Loaded) -> AsyncIterator[Gateway]:
     """Open stores and clients, build the app, and close them in reverse. The ledger's migrations have run
     when this yields. Raises :class:`gateway.errors.Unavailable` or :class:`SecretMissing` with a text for the
     operator."""
-    settings, catalog = loaded.settings, load_catalog()
+    settings, catalog = loaded.settings, catalog_of(loaded.settings)
     async with AsyncExitStack() as stack:
         pepper = load_pepper(settings, loaded.base)
+        media = open_media(settings, loaded.base, pepper)
+        stack.push_async_callback(media.aclose)
+        await stack.enter_async_context(kept_swept(media, settings.media.sweep_every))
+        fetch = GuardedFetch(settings.media.fetch, settings.upstream, base=loaded.base)
+        stack.push_async_callback(fetch.aclose)
         ledger = await Ledger.open(
             database_url(settings, loaded.base),
             loaded.base,
@@ -63,9 +90,8 @@ async def open_gateway(loaded: Loaded) -> AsyncIterator[Gateway]:
         stack.push_async_callback(ledger.close)
         client = UpstreamClient(settings.upstream, base=loaded.base)
         stack.push_async_callback(client.aclose)
-        providers, unusable = _providers(loaded, client)
-        for provider in providers.values():
-            stack.push_async_callback(provider.aclose)
+        upstreams, unusable = _upstreams(loaded, client)
+        stack.push_async_callback(upstreams.aclose)
         models = directory.build(settings, catalog, unusable)
         book = LimitBook(settings, catalog)
         keeping = await stack.enter_async_context(
@@ -75,40 +101,110 @@ async def open_gateway(loaded: Loaded) -> AsyncIterator[Gateway]:
         stack.push_async_callback(alerts.aclose)
         room = SpoolRoom(settings.spool.memory, settings.spool.max_answer, settings.spool.directory)
         stack.callback(room.close)
-        engine = Engine(
-            providers,
-            ledger,
+        conversions = Conversions()
+        stack.callback(conversions.close)
+        policy, estimates, running = compiled(settings), Estimates(), Running()
+        running.when_draining(upstreams.turn_away)
+        shared = await stack.enter_async_context(_shared_health(quota_url(settings, loaded.base), ledger))
+        watch = Watch(settings.routing.breaker, shared)
+        planning = Planning(
+            models, book, fetch, policy, watch, spent=fullest(keeping.store), estimates=estimates
+        )
+        books = Books(ledger, keeping.store, keeping.keeper)
+        pictures = Pictures(
             room,
-            Admissions(keeping.store, keeping.keeper, ledger, book, alerts),
-            Books(ledger, keeping.store, keeping.keeper),
+            conversions,
+            media,
+            fetch,
+            pass_on=settings.media.results == "pass_on",
+            homes=_homes(settings.providers),
+        )
+        returning = await stack.enter_async_context(
+            open_returning(settings, loaded.base, ledger, media, fetch, running)
+        )
+        engine = Engine(
+            planning,
+            Failover(
+                planning,
+                Admissions(keeping.store, keeping.keeper, ledger, book, alerts, estimates),
+                books,
+                conversions,
+                upstreams,
+                running,
+                policy=policy,
+                watch=watch,
+                estimates=estimates,
+            ),
+            Attempts(upstreams, room, pictures, books, running, watch),
+            pictures,
+            ledger,
+            running,
             deadline=settings.routing.deadline,
-            max_attempts=settings.routing.max_attempts,
+            observer=returning.follower,
         )
         app = build_app(
             ApiParts(
                 settings=settings,
                 directory=models,
                 catalog=catalog,
-                engine=engine,
+                engine=returning.joining(engine, patience=settings.routing.deadline),
                 authenticator=Authenticator(settings, ledger.keys, pepper, loaded.base),
+                dry_runs=DryRuns(planning, book, keeping.store),
                 ready=ledger.ready,
+                running=engine.running,
                 limits=book,
                 quota=keeping.store,
+                media=media,
+                watch=watch,
+                records=returning.telling,
             )
         )
-        yield Gateway(app, settings, ledger, engine, models, pepper, book, keeping)
+        yield Gateway(app, settings, ledger, engine, models, pepper, book, keeping, media, fetch, room, watch)
 
 
-def _providers(loaded: Loaded, client: UpstreamClient) -> tuple[Mapping[str, Provider], Mapping[str, str]]:
-    """The usable providers, and for each other one why it is not, in words for the caller."""
-    built: dict[str, Provider] = {}
+def _upstreams(loaded: Loaded, client: UpstreamClient) -> tuple[Upstreams, Mapping[str, str]]:
+    """The usable accounts, and for each other one why it is not, in words for the caller."""
+    built: dict[str, Upstream] = {}
     unusable: dict[str, str] = {}
     for name, account in loaded.settings.providers.items():
         try:
-            built[name] = registry.build(name, account, client, base=loaded.base)
+            keys = [registry.build(name, each, client, base=loaded.base) for each in _by_key(account)]
         except SecretMissing as missing:
             unusable[name] = f"provider '{name}' has no key: {missing}. Set it and start the gateway again"
-    return built, unusable
+        except ExtraMissing as missing:
+            unusable[name] = f"provider '{name}' cannot be called: {missing}, and start the gateway again"
+        else:
+            built[name] = Upstream(
+                name, keys, max_in_flight=account.max_in_flight, max_queue=account.max_queue
+            )
+    return Upstreams(built), unusable
+
+
+def _homes(accounts: Mapping[str, ProviderSettings]) -> dict[str, str]:
+    """Where each account's own server is, for those that have one."""
+    found = {name: getattr(account, "base_url", None) for name, account in accounts.items()}
+    return {name: url for name, url in found.items() if isinstance(url, str)}
+
+
+def _by_key(account: ProviderSettings) -> list[ProviderSettings]:
+    """The account once for each of its keys. The line before it is one for all, and not the adapter's."""
+    alone = account.model_copy(update={"max_in_flight": None})
+    keys = account.api_keys if isinstance(account, KeyedProvider) else []
+    return [alone.model_copy(update={"api_key": key}) for key in keys] or [alone]
+
+
+@asynccontextmanager
+async def _shared_health(url: str | None, ledger: Ledger) -> AsyncIterator[SharedHealth | None]:
+    """What replicas tell each other of targets; None where there is but one."""
+    if url is None:
+        yield None
+        return
+    link = connect(url)
+    try:
+        async with RedisHealth(link, ledger.instance_id) as shared:
+            yield shared
+    finally:
+        await link.aclose()
 
 
 def _counted(alert: Alert) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from config.normalization import ProjectNormalizationSettings
 from config.schema import LimitSettings
 
 
@@ -28,6 +29,11 @@ class Caller:
     tags: frozenset[str] = frozenset()
     labels: Mapping[str, str] = field(default_factory=dict)
     external_key_id: str | None = None
+    normalization: ProjectNormalizationSettings = field(default_factory=ProjectNormalizationSettings)
+    providers_header: Sequence[str] = ()
+    """What ``x-imagegate-providers`` may do: ``prefer``, ``exclude``."""
+    drills: bool = False
+    """Whether ``x-imagegate-drill`` may make attempts fail."""
 
     def may_use(self, model: str) -> bool:
         return self.models is None or model in self.models

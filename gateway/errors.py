@@ -47,6 +47,7 @@ class GatewayError(Exception):
         retry_after: float | None = None,
         headers: Mapping[str, str] | None = None,
         extra: Mapping[str, object] | None = None,
+        noted: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -55,6 +56,8 @@ class GatewayError(Exception):
         self.headers = dict(headers or {})
         self.extra = dict(extra or {})
         """Further keys of the ``error`` object, e.g. ``moderation_details``."""
+        self.noted = dict(noted or {})
+        """For the request's log line alone: what operators want to know of it, without the caller's words."""
         if code is not None:
             self.code = code
         if type is not None:

@@ -15,7 +15,7 @@ from tests import gateway_process, servers
 from tests.gateway_process import Gateway
 
 NOT_TESTED = "NOT TESTED: "
-PROVIDER_VARIABLES = ("OPENAI_", "AZURE_", "GEMINI_", "GOOGLE_", "XAI_", "OPENROUTER_", "IMAGEGATE_")
+PROVIDER_VARIABLES = ("OPENAI_", "AZURE_", "GEMINI_", "GOOGLE_", "XAI_", "OPENROUTER_", "AWS_", "IMAGEGATE_")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -59,6 +59,13 @@ def postgres_url() -> Iterator[str]:
     """An asyncpg URL of a PostgreSQL of this test process (superuser, database ``postgres``)."""
     with ExitStack() as stack:
         yield obtain(servers.postgres, stack)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The URL of an S3-compatible server of this test process, without buckets."""
+    with ExitStack() as stack:
+        yield obtain(servers.s3, stack)
 
 
 _databases = itertools.count()

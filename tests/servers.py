@@ -1,4 +1,4 @@
-"""Real servers for tests: Redis and PostgreSQL, each on a free loopback port, ended by process id.
+"""Real servers for tests: Redis, PostgreSQL and S3, each on a free loopback port, ended by process id.
 
 The binaries come from packages (docs/testing.md): nothing is installed on the machine, nothing runs when the
 test run is over. What cannot be had raises :class:`NotObtainable`, and the tests that need it are skipped
@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -106,6 +107,25 @@ def postgres() -> Iterator[str]:
             stop(process, signal.SIGINT)
 
 
+@contextmanager
+def s3() -> Iterator[str]:
+    """An S3-compatible server without buckets that takes any key; yields its URL."""
+    if importlib.util.find_spec("moto") is None:
+        raise NotObtainable("S3: the package moto[server] is not installed (scripts/test does it)")
+    # A folder of its own, and none of the shell's settings: the server's library reads ~/.aws.
+    with tempfile.TemporaryDirectory(prefix="ig-s3-") as folder:
+        process, port = _start(
+            lambda port: [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            folder=Path(folder),
+            ready=_s3_answers,
+            env={"PATH": os.environ.get("PATH", ""), "HOME": folder},
+        )
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            stop(process)
+
+
 def _postgres_binaries(package: Path, home: Path) -> tuple[Path, dict[str, Any]]:
     """Where initdb and postgres lie, and as whom to run them.
 
@@ -150,6 +170,13 @@ def _redis_answers(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as link:
         link.sendall(b"PING\r\n")
         return link.recv(16).startswith(b"+PONG")
+    return False
+
+
+def _s3_answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as link:
+        link.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        return link.recv(16).startswith(b"HTTP/1.")
     return False
 
 

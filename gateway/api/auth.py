@@ -19,6 +19,7 @@ from typing import Protocol
 
 import structlog
 
+from config.normalization import ProjectNormalizationSettings
 from config.schema import KeySettings, ProjectSettings, Settings
 from config.secrets import SecretMissing
 from gateway.api.failed_keys import FailedKeys
@@ -138,6 +139,9 @@ class Authenticator:
             tags=self._tags | frozenset(project.tags) if project else self._tags,
             labels=project.labels if project else {},
             external_key_id=project.external_key_id if project else None,
+            normalization=project.normalization if project else ProjectNormalizationSettings(),
+            providers_header=tuple(project.providers_header) if project else (),
+            drills=project.drills if project else False,
         )
 
     def _hold_back(self, address: str) -> None:
@@ -195,6 +199,9 @@ def _declared_caller(project: ProjectSettings, key: KeySettings, tags: frozenset
         tags=tags | frozenset(project.tags),
         labels=project.labels,
         external_key_id=key.external_key_id or project.external_key_id,
+        normalization=project.normalization,
+        providers_header=tuple(project.providers_header),
+        drills=project.drills,
     )
 
 

@@ -28,6 +28,11 @@ class ClientAddresses:
                     break
         return _site(peer)
 
+    def through_proxy(self, scope: Scope) -> bool:
+        """Whether the request came from a proxy that the operator trusts."""
+        client = scope.get("client")
+        return bool(self._trusted) and (client is None or self._is_trusted(client[0]))
+
     def _is_trusted(self, text: str) -> bool:
         try:
             address = ip_address(text)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from gateway.api.abort import ABORT
 
@@ -29,6 +30,28 @@ _REASONS = {
 
 
 _log = structlog.get_logger("imagegate.api")
+
+
+class Connections(ServerState):
+    """What all connections of one server share; ``tasks`` are the requests that are being answered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parting = False
+        """Whether each connection ends with its next answer."""
+
+    def part(self) -> None:
+        """Every answer from now on says ``connection: close``, so that clients come back over a new
+        connection, to whoever listens then. Idle connections stay open for what may be on its way."""
+        self.parting = True
+        for connection in self.connections:
+            if isinstance(connection, Connection):
+                connection.part()
+
+    def abort(self) -> None:
+        """Reset all connections, and with them the answers on their way."""
+        for connection in list(self.connections):
+            connection.transport.abort()
 
 
 class Connection(HttpToolsProtocol):
@@ -83,6 +106,13 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_came()
         super().on_headers_complete()
+        if isinstance(self.server_state, Connections) and self.server_state.parting:
+            self.part()
+
+    def part(self) -> None:
+        """End this connection with the answer that it waits for, if it does."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "This is not a valid HTTP/1.1 request.", "bad_http")

@@ -28,12 +28,24 @@ class Departure:
 
     def __init__(self, receive: Receive) -> None:
         self._task = asyncio.ensure_future(_until_gone(receive))
+        self._stopped = False
+
+    def then(self, act: Callable[[], None]) -> None:
+        """Have something done when the client leaves before :meth:`stop`."""
+
+        def done(task: asyncio.Task[None]) -> None:
+            if not self._stopped and not task.cancelled():
+                act()
+
+        self._task.add_done_callback(done)
 
     @property
     def happened(self) -> bool:
         return self._task.done()
 
     def stop(self) -> None:
+        """From now on it is no departure: servers say the same of a connection whose answer is complete."""
+        self._stopped = True
         self._task.cancel()
 
 
@@ -53,6 +65,8 @@ async def deliver(
     try:
         if not departure.happened:
             complete = await _send_all(answer, departure, _impatient(send, stall))
+            if complete:
+                departure.stop()
     except SlowReader:
         _log.warning("slow_reader", seconds=stall)
         abort()
@@ -84,13 +98,29 @@ async def _send_all(answer: Answer, departure: Departure, send: Send) -> bool:
     else:
         headers.append((b"content-length", b"%d" % answer.length))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    left = answer.length
     async for chunk in answer.chunks:
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        # A reader that keeps up would otherwise be given the whole answer in one turn of the loop.
-        await asyncio.sleep(0)
-        if departure.happened:
-            return False
-    await asyncio.sleep(0)  # lets a departure that was already noticed by the socket be told
-    gone = departure.happened
+        for piece in _with_small_end(chunk, left):
+            if departure.happened:
+                return False
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            # A reader that keeps up would otherwise be given the whole answer in one turn of the loop.
+            await asyncio.sleep(0)
+        left = None if left is None else left - len(chunk)
+    if answer.length is None:
+        await asyncio.sleep(0)  # lets a departure that was already noticed by the socket be told
+    gone = answer.length is None and departure.happened
     await send({"type": "http.response.body", "body": b"", "more_body": False})
     return not gone
+
+
+_END = 16 * 1024
+
+
+def _with_small_end(chunk: bytes, left: int | None) -> tuple[bytes, ...]:
+    """The last chunk of a body whose length is known, in two pieces. A client that has all of it may be gone
+    before this is noticed, and must not be taken for one that left too early: so what decides is whether it
+    was there when the last piece went out, which is too small to wait for its reader."""
+    if left != len(chunk) or left <= _END:
+        return (chunk,)
+    return chunk[:-_END], chunk[-_END:]

@@ -10,21 +10,35 @@ from litestar.types import HTTPScope, Receive, Send
 from gateway.api.errors import not_allowed
 from gateway.api.replies import json_headers, reply
 from gateway.api.request_ids import mark_of
+from gateway.engine.running import Running
 
 Ready = Callable[[], Awaitable[bool]]
-_BODIES = {True: b'{"status":"ok"}', False: b'{"status":"unavailable"}'}
 
 
 class Health:
-    """``ready`` None makes it the liveness answer, which depends on nothing."""
-
-    def __init__(self, ready: Ready | None = None) -> None:
-        self._ready = ready
+    """Tells the liveness, which depends on nothing."""
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
             raise not_allowed(scope["method"], mark_of(scope).path, "GET, HEAD")
-        good = self._ready is None or await self._ready()
-        status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
-        body = _BODIES[good]
+        word = await self._trouble()
+        status = HTTPStatus.OK if word is None else HTTPStatus.SERVICE_UNAVAILABLE
+        body = b'{"status":"%b"}' % (word or "ok").encode()
         await reply(send, int(status), [*json_headers(len(body)), (b"cache-control", b"no-store")], body)
+
+    async def _trouble(self) -> str | None:
+        return None
+
+
+class Readiness(Health):
+    """Tells whether requests should be sent here: not while the stores are away, nor once the drain has
+    begun."""
+
+    def __init__(self, ready: Ready, running: Running) -> None:
+        self._ready = ready
+        self._running = running
+
+    async def _trouble(self) -> str | None:
+        if self._running.draining:
+            return "draining"
+        return None if await self._ready() else "unavailable"

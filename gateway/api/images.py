@@ -3,7 +3,7 @@
     authenticate    key → caller                     (auth)
     read            body → fields and files          (intake)
     validate        fields → ImageCall               (images/validation)
-    run             ImageCall → Answer               (engine)
+    run             ImageCall → Answer               (engine), or with ?dryRun=true only told of (dry_run)
     deliver         Answer → socket                  (delivery)
 
 Raw ASGI: these two routes carry the load, and their bodies and answers are streams.
@@ -12,13 +12,15 @@ Raw ASGI: these two routes carry the load, and their bodies and answers are stre
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 from http import HTTPStatus
 from time import perf_counter
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+import msgspec
 import structlog
 from litestar.types import HTTPScope, Receive, Send
 
@@ -27,29 +29,40 @@ from config.schema import Settings
 from gateway.api.abort import ABORT
 from gateway.api.attribution import end_user_in, tags_of
 from gateway.api.auth import Authenticator
+from gateway.api.base_url import BaseUrls
 from gateway.api.body import Body, ClientGone
 from gateway.api.client_address import ClientAddresses
 from gateway.api.delivery import AnswerCut, Departure, deliver
 from gateway.api.errors import answer as error_answer
 from gateway.api.errors import as_gateway_error, not_allowed
 from gateway.api.intake import Intake, JsonBody
-from gateway.api.json_body import decode_object
-from gateway.api.model_choice import choose_model
-from gateway.api.replies import reply, reply_and_close
+from gateway.api.preferences import preferences_of
+from gateway.api.repetition import with_repetition
+from gateway.api.replies import json_headers, reply, reply_and_close
 from gateway.api.request_ids import mark_of
-from gateway.api.uploads import Uploads
+from gateway.api.switches import is_on
+from gateway.api.understanding import Understanding
 from gateway.caller import Caller
 from gateway.engine.answer import CLIENT_GONE, Answer, RequestFacts
+from gateway.engine.running import Running
 from gateway.errors import InvalidRequest
 from gateway.images.call import ImageCall
-from gateway.images.input_sizes import input_sizes
-from gateway.images.raw import Encoding, RawRequest
-from gateway.images.validation import model_name, validate
+from gateway.images.raw import RawRequest
+from gateway.media.uploads import Uploads
 from gateway.routing.directory import ModelDirectory, PublicModel
+from gateway.routing.drills import HEADER as DRILL
+from gateway.routing.drills import read_drill
+from gateway.routing.wishes import HEADER as WISHES
+from gateway.routing.wishes import read_wishes
 from providers.base import Operation
 
+T = TypeVar("T")
+
 IN_THREAD = 256 * 1024
-"""JSON bodies of more bytes are parsed and checked by a worker thread."""
+"""Words of more bytes, base64 among them, are parsed and checked by a worker thread."""
+
+DRY_RUN = "dryRun"
+"""The query's word for a call that is only asked about."""
 
 _LONGEST_CLIENT_ID = 512
 _log = structlog.get_logger("imagegate.request")
@@ -61,6 +74,14 @@ class Engine(Protocol):
     async def run(
         self, call: ImageCall, model: PublicModel, caller: Caller, facts: RequestFacts
     ) -> Answer: ...
+
+
+class DryRuns(Protocol):
+    """What tells of calls without making them."""
+
+    async def tell(
+        self, call: ImageCall, model: PublicModel, caller: Caller, facts: RequestFacts
+    ) -> Mapping[str, object]: ...
 
 
 def _no_abort() -> None:
@@ -83,19 +104,24 @@ class ImageRequests:
         catalog: Catalog,
         engine: Engine,
         authenticator: Authenticator,
+        dry_runs: DryRuns,
+        running: Running,
         today: Callable[[], date] = utc_today,
     ) -> None:
         self._operation = operation
-        self._normalization = settings.normalization
         self._spool_directory = settings.spool.directory
-        self._directory = directory
-        self._catalog = catalog
+        self._understanding = Understanding(settings.normalization, directory, catalog, today)
         self._engine = engine
+        self._dry_runs = dry_runs
+        self._running = running
         self._authenticator = authenticator
         self._addresses = ClientAddresses(settings.server.trusted_proxies)
+        self._base_urls = BaseUrls(settings.server)
         self._intake = Intake(settings.server.upload)
         self._stall = settings.server.read_stall
-        self._today = today
+        self._providers = frozenset(settings.providers)
+        self._swaps = any(rule.model is not None for rule in settings.routing.rules)
+        """Whether a rule may have a request read again."""
 
     async def __call__(
         self, scope: HTTPScope, receive: Receive, send: Send, *, deployment: str | None = None
@@ -119,8 +145,9 @@ class ImageRequests:
             status = int(error.status)
             notes["error_code"] = error.code
             notes["error_param"] = error.param
+            notes.update(error.noted)
             told = error_answer(error)
-            if body.may_keep_alive:
+            if body.complete or (body.may_keep_alive and not self._running.draining):
                 await reply(send, told.status, told.headers, told.body)
             else:
                 await reply_and_close(receive, send, told.status, told.headers, told.body)
@@ -146,26 +173,67 @@ class ImageRequests:
     ) -> int:
         if scope["method"] != "POST":
             raise not_allowed(scope["method"], mark_of(scope).path, "POST")
+        self._running.admit()
         caller = await self._authenticator.authenticate(headers, self._addresses.of(scope, headers))
         facts.notes.update(project=caller.project_id, key_id=caller.key_id)
         facts = replace(
-            _with_client_id(facts, headers),
+            with_repetition(_with_client_id(facts, headers), headers),
             end_user=end_user_in(caller, headers),
             tags=tags_of(caller, headers),
         )
+        only_tells = is_on(scope["query_string"], DRY_RUN)
         uploads = Uploads(self._spool_directory)
         try:
-            call, model = await self._understand(headers, body, caller, uploads, deployment)
+            path = mark_of(scope).path
+            wishes = preferences_of(headers, path)
+            asked = replace(
+                facts,
+                wishes=read_wishes(_text(headers, WISHES), caller.providers_header, self._providers),
+                drill=read_drill(_text(headers, DRILL), caller.drills, self._providers),
+            )
+            raw = await self._intake.read(body, headers, self._operation, uploads)
+            in_thread = _words(raw, body.received) > IN_THREAD
+            understand = partial(self._understanding.call, raw, caller, wishes, deployment)
+            call, model = await _run(understand, in_thread=in_thread)
+            self._running.admit()  # the drain may have begun while the body came
         except BaseException:
             uploads.close()
             raise
+        facts = replace(asked, uploads=uploads, base_url=self._base_urls.of(scope, headers))
+        if self._swaps:
+
+            async def reread(name: str) -> tuple[ImageCall, PublicModel]:
+                again = partial(self._understanding.swapped, raw, caller, wishes, name)
+                return await _run(again, in_thread=in_thread)
+
+            facts = replace(facts, reread=reread)
+        if only_tells:
+            return await self._tell(call, model, caller, facts, uploads, send)
         departure = Departure(receive)
-        facts = replace(facts, gone=lambda: departure.happened)
+        facts = replace(facts, gone=lambda: departure.happened, when_gone=departure.then)
         try:
             abort = scope["state"].get(ABORT, _no_abort)
             return await self._answered(call, model, caller, facts, uploads, departure, send, abort)
         finally:
             departure.stop()
+
+    async def _tell(
+        self,
+        call: ImageCall,
+        model: PublicModel,
+        caller: Caller,
+        facts: RequestFacts,
+        uploads: Uploads,
+        send: Send,
+    ) -> int:
+        """What the call would be, in place of the call."""
+        facts.notes.update(dry_run=True, model=model.name, operation=call.operation.value)
+        try:
+            body = msgspec.json.encode(await self._dry_runs.tell(call, model, caller, facts))
+        finally:
+            uploads.close()
+        await reply(send, 200, [*json_headers(len(body)), (b"cache-control", b"no-store")], body)
+        return 200
 
     async def _answered(
         self,
@@ -186,41 +254,26 @@ class ImageRequests:
         except Exception:
             uploads.close()
             raise
-        if not call.stream:
+        ends_here = not facts.respond_async
+        if not call.stream and ends_here:
             uploads.close()
-        if await deliver(answer, departure, send, self._stall, abort):
+        if await deliver(answer, departure, send, self._stall, abort) and ends_here:
             uploads.close()
         return answer.status
 
-    async def _understand(
-        self,
-        headers: dict[bytes, bytes],
-        body: Body,
-        caller: Caller,
-        uploads: Uploads,
-        deployment: str | None,
-    ) -> tuple[ImageCall, PublicModel]:
-        raw = await self._intake.read(body, headers, self._operation, uploads)
-        if body.received > IN_THREAD and isinstance(raw, JsonBody):
-            return await asyncio.to_thread(self._judge, raw, caller, deployment)
-        return self._judge(raw, caller, deployment)
 
-    def _judge(
-        self, body: RawRequest | JsonBody, caller: Caller, deployment: str | None
-    ) -> tuple[ImageCall, PublicModel]:
-        raw = body
-        if isinstance(raw, JsonBody):
-            raw = RawRequest(raw.operation, Encoding.JSON, decode_object(raw.data))
-        name = deployment or model_name(raw, self._normalization.default_model)
-        model = choose_model(name, caller, self._directory, self._catalog, self._today())
-        call = validate(
-            raw,
-            name=name,
-            entry=model.entry,
-            defaults=model.defaults,
-            unknown=self._normalization.unknown_fields,
-        )
-        return replace(call, inputs=input_sizes(call, raw.files)), model
+def _words(raw: RawRequest | JsonBody, received: int) -> int:
+    """Bytes of a body that are not a form's files: those were looked at on their way in."""
+    return received if isinstance(raw, JsonBody) else received - sum(each.file.size for each in raw.files)
+
+
+async def _run(work: Callable[[], T], *, in_thread: bool) -> T:
+    return await asyncio.to_thread(work) if in_thread else work()
+
+
+def _text(headers: dict[bytes, bytes], name: str) -> str | None:
+    raw = headers.get(name.encode())
+    return None if raw is None else raw.decode("latin-1")
 
 
 def _with_client_id(facts: RequestFacts, headers: dict[bytes, bytes]) -> RequestFacts:

@@ -6,7 +6,7 @@ Whatever is refused here was refused before anybody was asked to pay: nothing is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -16,10 +16,10 @@ from config.schema import UploadSettings
 from gateway.api.body import Body
 from gateway.api.json_room import JsonRoom
 from gateway.api.multipart import boundary_of, read_form
-from gateway.api.uploads import Uploads
 from gateway.errors import RequestTimeout, UnsupportedMedia
 from gateway.images.raw import Encoding, RawRequest
 from gateway.images.wording import shown
+from gateway.media.uploads import Uploads
 from providers.base import Operation
 
 GENERATION_BYTES = 4 << 20
@@ -57,7 +57,8 @@ class Intake:
             async with asyncio.timeout(self._limits.timeout):
                 if kind == JSON:
                     return JsonBody(operation, await self._whole(body, uploads))
-                form = await read_form(body, boundary_of(header), self._limits, uploads)
+                hold = self._holder(uploads)
+                form = await read_form(body, boundary_of(header), self._limits, uploads, hold)
         except TimeoutError:
             body.stalled = True
             _log.warning("slow_client", received=body.received, seconds=self._limits.timeout)
@@ -67,18 +68,24 @@ class Intake:
         return RawRequest(operation, Encoding.MULTIPART, form.fields, form.files)
 
     async def _whole(self, body: Body, uploads: Uploads) -> bytearray:
-        data, taken = bytearray(), 0
-
-        def give_back() -> None:
-            self._json.give(taken)
-
-        uploads.holds(give_back)
+        data, hold = bytearray(), self._holder(uploads)
         while not body.complete:
             chunk = await body.read()
-            self._json.take(len(chunk))
-            taken += len(chunk)
+            hold(len(chunk))
             data += chunk
         return data
+
+    def _holder(self, uploads: Uploads) -> Callable[[int], None]:
+        """Takes room for bytes that stay in memory, and gives it back with ``uploads``."""
+        taken = 0
+
+        def hold(size: int) -> None:
+            nonlocal taken
+            self._json.take(size)
+            taken += size
+
+        uploads.holds(lambda: self._json.give(taken))
+        return hold
 
 
 def _content_type(header: str, headers: Mapping[bytes, bytes], operation: Operation) -> str:

@@ -7,6 +7,7 @@ which one was reached. A part is a file when it has a file name, or a content ty
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from multipart import (
@@ -20,12 +21,12 @@ from multipart import (
 from config.schema import UploadSettings
 from gateway.api.body import Body
 from gateway.api.form_names import put, split_name
-from gateway.api.uploads import Upload, Uploads
 from gateway.errors import GatewayError, InvalidRequest, PayloadTooLarge
-from gateway.images.inputs import media_type_of
+from gateway.images.inputs import URL_LENGTH, media_type_of
+from gateway.images.pictures import PICTURES
 from gateway.images.raw import RawFile
-from gateway.images.sniff import sniff
 from gateway.images.wording import shown
+from gateway.media.uploads import Upload, Uploads, look_at
 from providers.base import InputFile
 
 _HEADER_BYTES = 8192
@@ -55,9 +56,16 @@ def boundary_of(content_type: str) -> str:
     return str(boundary)
 
 
-async def read_form(body: Body, boundary: str, limits: UploadSettings, uploads: Uploads) -> Form:
-    """The whole form. Files go to ``uploads``, which the caller closes. Raises ``GatewayError``."""
-    reading = _Reading(limits, uploads)
+async def read_form(
+    body: Body,
+    boundary: str,
+    limits: UploadSettings,
+    uploads: Uploads,
+    hold: Callable[[int], None] = lambda size: None,
+) -> Form:
+    """The whole form. Files go to ``uploads``, which the caller closes; ``hold`` is told of the bytes of
+    pictures that are written as text, and refuses where there is no room. Raises ``GatewayError``."""
+    reading = _Reading(limits, uploads, hold)
     parser = PushMultipartParser(boundary, max_header_size=_HEADER_BYTES, max_header_count=_HEADER_LINES)
     try:
         while not body.complete:
@@ -86,10 +94,13 @@ async def read_form(body: Body, boundary: str, limits: UploadSettings, uploads: 
 class _Reading:
     """The part that is being read, and the form so far."""
 
-    def __init__(self, limits: UploadSettings, uploads: Uploads) -> None:
+    def __init__(self, limits: UploadSettings, uploads: Uploads, hold: Callable[[int], None]) -> None:
         self.form = Form()
         self._limits = limits
         self._uploads = uploads
+        self._hold = hold
+        self._most = limits.max_field
+        self._is_picture = False
         self._parts = 0
         self._segment: MultipartSegment | None = None
         self._upload: Upload | None = None
@@ -109,6 +120,8 @@ class _Reading:
         self._segment = segment
         self._upload = self._uploads.begin() if _is_file(segment) else None
         self._text = bytearray()
+        self._is_picture = self._upload is None and split_name(segment.name)[0] in PICTURES
+        self._most = max(URL_LENGTH, self._limits.max_field) if self._is_picture else self._limits.max_field
 
     def take(self, chunk: bytes) -> bool:
         """Add bytes to the part; True when :meth:`flush` is due."""
@@ -116,8 +129,10 @@ class _Reading:
             if self._upload.size + len(chunk) > self._limits.max_file:
                 raise self._too_large("file", self._limits.max_file)
             return self._upload.take(chunk)
-        if len(self._text) + len(chunk) > self._limits.max_field:
-            raise self._too_large("text field", self._limits.max_field)
+        if len(self._text) + len(chunk) > self._most:
+            raise self._too_large("text field", self._most)
+        if self._is_picture:
+            self._hold(len(chunk))
         self._text += chunk
         return False
 
@@ -132,13 +147,12 @@ class _Reading:
             return
         upload = self._upload
         await upload.finish()
-        picture, upload.head = sniff(upload.head), b""
+        picture = await look_at(upload)
         part, _ = split_name(str(self._segment.name))
         content_type = media_type_of(picture.format) if picture.format else _declared_type(self._segment)
         name = _clean_name(self._segment.filename, part, picture.format)
-        self.form.files.append(
-            RawFile(part, InputFile(name, content_type, upload.size, upload.open), picture)
-        )
+        file = InputFile(name, content_type, upload.size, upload.open)
+        self.form.files.append(RawFile(part, file, picture, _count(self.form.fields.get(part))))
 
     def _too_large(self, what: str, limit: int) -> GatewayError:
         name = shown(self._segment.name if self._segment else "")
@@ -190,3 +204,10 @@ def _malformed(reason: str, param: str | None = None) -> InvalidRequest:
         param=shown(param) if param else None,
         code="invalid_multipart",
     )
+
+
+def _count(value: object) -> int:
+    """How many texts a field holds so far."""
+    if isinstance(value, list | dict):
+        return len(value)
+    return 0 if value is None else 1

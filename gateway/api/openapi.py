@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import msgspec
 from litestar.types import HTTPScope, Receive, Send
 
 from gateway.api.errors import not_allowed
+from gateway.api.openapi_schemas import SCHEMAS, Document, ref
 from gateway.api.replies import json_headers, reply
 from gateway.api.request_ids import mark_of
-from gateway.images.fields import BY_OPERATION, FIELDS, PROMPT_LENGTH, Field, Kind
-from gateway.images.inputs import URL_LENGTH
-from gateway.quota.away import Away
-from gateway.quota.terms import Level
+from gateway.images.field_schema import PICTURE, field_schema
+from gateway.images.fields import KNOWN, PROMPT_LENGTH
 from providers.base import Operation
 
-Document = dict[str, object]
-
-_JSON_TYPES = {
-    Kind.STRING: "string",
-    Kind.INTEGER: "integer",
-    Kind.BOOLEAN: "boolean",
-    Kind.OBJECT: "object",
-}
+_RECORD = "ImageRequestRecord"
 _ERRORS = {
     "400": "The request is wrong; 'param' says where.",
     "401": "No key, or one that is not valid.",
     "403": "The key may not use the model.",
+    "410": "The answer under this Idempotency-Key is no longer kept.",
     "413": "The body, a file or a form field is too large.",
+    "422": "The Idempotency-Key was used for another request.",
     "429": "A limit is reached; 'x-should-retry' says whether waiting helps.",
     "502": "The provider failed.",
     "503": "Nothing was sent; try again later.",
-}
-_PICTURE_URL = {
-    "type": "object",
-    "required": ["image_url"],
-    "properties": {"image_url": {"type": "string", "maxLength": URL_LENGTH}},
 }
 
 
@@ -61,12 +50,36 @@ def document(version: str, public_url: str | None) -> Document:
         "paths": {
             "/v1/images/generations": {"post": _picture_operation(Operation.GENERATE)},
             "/v1/images/edits": {"post": _picture_operation(Operation.EDIT)},
+            "/v1/images/requests": {
+                "get": {
+                    **_read("This key's requests, newest first.", "ImageRequestRecords"),
+                    "parameters": _words(
+                        limit="1 to 100.",
+                        after="The id of the request before the first.",
+                        order="desc or asc.",
+                        client_request_id="Your own id.",
+                        idempotency_key="As long as it is known.",
+                        status="running, succeeded, failed or unknown.",
+                        model="The name that was asked for.",
+                        since="ISO 8601, or seconds since 1970.",
+                    ),
+                }
+            },
+            "/v1/images/requests/{id}": {
+                "get": {
+                    **_read("What became of a request, and its answer while that is kept.", _RECORD),
+                    "parameters": [
+                        {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+                    ],
+                }
+            },
             "/v1/models": {"get": _read("List the models that this key may use.", "ModelList")},
             "/v1/models/{model}": {
                 "get": {
                     **_read("One model.", "Model"),
                     "parameters": [
-                        {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+                        {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}},
+                        _switch("schema", "Also what its requests may hold, its sizing and its prices."),
                     ],
                 }
             },
@@ -91,7 +104,7 @@ def document(version: str, public_url: str | None) -> Document:
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "apiKey": {"type": "apiKey", "in": "header", "name": "api-key"},
             },
-            "schemas": _SCHEMAS,
+            "schemas": SCHEMAS,
         },
     }
 
@@ -103,18 +116,72 @@ def _picture_operation(operation: Operation) -> Document:
     return {
         "summary": "Make pictures." if operation is Operation.GENERATE else "Edit or combine pictures.",
         "operationId": f"images_{operation.value}",
+        "parameters": _PICTURE_PARAMETERS,
         "requestBody": {"required": True, "content": content},
         "responses": {
             "200": {
-                "description": "Pictures, or with 'stream': true OpenAI's image events.",
+                "description": "Pictures; with 'stream': true OpenAI's image events; with 'dryRun=true' what "
+                "the call would be and cost.",
+                "headers": _PICTURE_HEADERS,
                 "content": {
-                    "application/json": {"schema": _ref("ImagesResponse")},
+                    "application/json": {"schema": {"anyOf": [ref("ImagesResponse"), ref("DryRun")]}},
                     "text/event-stream": {"schema": {"type": "string"}},
                 },
+            },
+            "202": {
+                "description": "'Prefer: respond-async': the call was sent; 'location' names its record.",
+                "content": {"application/json": {"schema": ref(_RECORD)}},
             },
             **_error_responses(),
         },
     }
+
+
+def _words(**meanings: str) -> list[Document]:
+    """Words of a query."""
+    return [
+        {"name": name, "in": "query", "schema": {"type": "string"}, "description": meaning}
+        for name, meaning in meanings.items()
+    ]
+
+
+def _switch(name: str, description: str) -> Document:
+    return {"name": name, "in": "query", "schema": {"type": "boolean"}, "description": description}
+
+
+def _header(name: str, description: str, values: Sequence[str] = ()) -> Document:
+    schema: Document = {"type": "string", **({"enum": list(values)} if values else {})}
+    return {"name": name, "in": "header", "schema": schema, "description": description}
+
+
+_LATER = ("respond-async",)
+_PICTURE_PARAMETERS = [
+    _switch("dryRun", "Nothing is called, held or written: the answer says what would be."),
+    _header(
+        "x-imagegate-size-mode",
+        "What is not served exactly: changed by the published rule and reported, or refused.",
+        ("snap", "strict"),
+    ),
+    _header("x-imagegate-report", "Where it is told how the call was served.", ("headers", "body")),
+    _header("x-client-request-id", "Your own id for the request."),
+    _header("Idempotency-Key", "The same key gets the same answer, made and paid once (24 hours)."),
+    _header("Prefer", "Answered with 202 and the request's record as soon as the call was sent.", _LATER),
+    _header("x-imagegate-tags", "Tags for reports, as the configuration allows them: team=red, run=7."),
+]
+_PICTURE_HEADERS: Document = {
+    name: {"schema": {"type": "string"}, "description": description}
+    for name, description in {
+        "x-request-id": "Names the request in records and logs.",
+        "x-imagegate-provider": "Who made the pictures.",
+        "x-imagegate-model": "The provider's own model.",
+        "x-imagegate-attempts": "How many calls it took.",
+        "x-imagegate-cost-usd": "What it cost, in exact dollars; absent where that is not known.",
+        "x-imagegate-size": "What size was requested, sent and received, and by which rule (RFC 9651).",
+        "x-imagegate-adjustments": "Every other change (RFC 9651).",
+        "x-imagegate-partial": "How many of the pictures that were asked for came, such as 3/4.",
+        "x-imagegate-replayed": "Another call made and paid for this answer.",
+    }.items()
+}
 
 
 def _request(operation: Operation, *, form: bool) -> Document:
@@ -129,32 +196,23 @@ def _request(operation: Operation, *, form: bool) -> Document:
         properties |= {"mask": binary, "markup": binary}
         required.append("image")
     elif operation is Operation.EDIT:
-        properties["images"] = {"type": "array", "items": _PICTURE_URL, "minItems": 1, "maxItems": 16}
-        properties |= {"mask": _PICTURE_URL, "markup": _PICTURE_URL}
+        properties["images"] = {"type": "array", "items": PICTURE, "minItems": 1, "maxItems": 16}
+        properties |= {"mask": PICTURE, "markup": PICTURE}
         required.append("images")
-    properties |= {name: _property(field) for name, field in BY_OPERATION[operation].items()}
-    properties["response_format"] = {"type": "string", "enum": ["b64_json"]}
-    return {"type": "object", "required": required, "properties": properties}
-
-
-def _property(field: Field) -> Document:
-    bounds: Mapping[str, object] = {"minimum": field.minimum, "maximum": field.maximum}
-    schema: Document = {
-        "type": _JSON_TYPES[field.kind],
-        **{name: value for name, value in bounds.items() if value is not None},
+    properties |= {
+        field.name: field_schema(field)
+        for field in KNOWN.values()
+        if operation is Operation.EDIT or not field.edits_only
     }
-    if field.choices:
-        schema["enum"] = list(field.choices)
-    if field.members:
-        schema["properties"] = {member.name: _property(member) for member in field.members}
-    return schema
+    properties["response_format"] = {"type": "string", "enum": ["b64_json", "url"]}
+    return {"type": "object", "required": required, "properties": properties}
 
 
 def _read(summary: str, schema: str) -> Document:
     return {
         "summary": summary,
         "responses": {
-            "200": {"description": "OK", "content": {"application/json": {"schema": _ref(schema)}}},
+            "200": {"description": "OK", "content": {"application/json": {"schema": ref(schema)}}},
             **_error_responses("401", "429"),
         },
     }
@@ -166,88 +224,7 @@ def _health(summary: str) -> Document:
 
 def _error_responses(*statuses: str) -> Document:
     return {
-        status: {"description": text, "content": {"application/json": {"schema": _ref("ErrorResponse")}}}
+        status: {"description": text, "content": {"application/json": {"schema": ref("ErrorResponse")}}}
         for status, text in _ERRORS.items()
         if not statuses or status in statuses
     }
-
-
-def _ref(name: str) -> Document:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _object(required: list[str], **properties: object) -> Document:
-    return {"type": "object", "required": required, "properties": properties}
-
-
-_STRING = {"type": "string"}
-_INTEGER = {"type": "integer"}
-_NULLABLE = {"type": ["string", "null"]}
-_NAMED = _object(["id", "name"], id=_STRING, name=_STRING)
-_AMOUNT = {"type": ["string", "integer"], "description": "Dollars are exact text, all else whole numbers."}
-_LIMIT: Document = {
-    "scope": {"enum": [level.value for level in Level]},
-    "model": _NULLABLE,
-    "measure": {"enum": ["spend_usd", "images", "requests", "tokens", "concurrent"]},
-    "per": _NULLABLE,
-    "rolling": {"type": "boolean"},
-    "shadow": {"type": "boolean"},
-    "limit": _AMOUNT,
-    "used": _AMOUNT,
-    "held": _AMOUNT,
-    "unknown": _AMOUNT,
-    "remaining": _AMOUNT,
-    "resets_at": _NULLABLE,
-}
-_SCHEMAS: Document = {
-    "ErrorResponse": _object(
-        ["error"],
-        error=_object(
-            ["message", "type", "param", "code"],
-            message=_STRING,
-            type=_STRING,
-            param=_NULLABLE,
-            code=_NULLABLE,
-        ),
-    ),
-    "ImagesResponse": _object(
-        ["created"],
-        created=_INTEGER,
-        data={"type": "array", "items": _object([], b64_json=_STRING)},
-        size=_STRING,
-        usage=_object([], input_tokens=_INTEGER, output_tokens=_INTEGER, total_tokens=_INTEGER),
-        **{name: _property(FIELDS[name]) for name in ("background", "output_format", "quality")},
-    ),
-    "Model": _object(
-        ["id", "object", "created", "owned_by"],
-        id=_STRING,
-        object={"const": "model"},
-        created=_INTEGER,
-        owned_by=_STRING,
-        shutdown_date=_NULLABLE,
-    ),
-    "Usage": _object(
-        ["object", "as_of", "project", "key", "limits"],
-        object={"const": "usage"},
-        as_of=_STRING,
-        project=_NAMED,
-        key=_NAMED,
-        end_user=_NULLABLE,
-        limits={"type": "array", "items": _ref("Limit")},
-    ),
-    "Limit": _object(
-        [*_LIMIT, "alerts", "when_away", "raised_until"],
-        **_LIMIT,
-        alerts={
-            "type": "array",
-            "items": _object(
-                ["at", "amount", "reached"], at=_STRING, amount=_AMOUNT, reached={"type": "boolean"}
-            ),
-        },
-        when_away={"enum": [mode.value for mode in Away]},
-        raised_until=_NULLABLE,
-    ),
-    "ModelList": _object(
-        ["object", "data"], object={"const": "list"}, data={"type": "array", "items": _ref("Model")}
-    ),
-}

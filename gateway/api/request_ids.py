@@ -16,7 +16,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 STATE_KEY = "imagegate_mark"
 
 _EXPOSED = (
-    b"X-Request-ID, openai-processing-ms, retry-after, x-should-retry, x-imagegate-provider, "
+    b"X-Request-ID, openai-processing-ms, location, retry-after, x-should-retry, x-imagegate-provider, "
     b"x-imagegate-model, x-imagegate-attempts, x-imagegate-cost-usd, x-imagegate-size, "
     b"x-imagegate-adjustments, x-imagegate-partial, x-imagegate-replayed, x-imagegate-downgraded, "
     b"x-imagegate-overhead-ms"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from litestar import Litestar, asgi
@@ -14,17 +14,24 @@ from litestar.types import ControllerRouterHandler, HTTPScope, Receive, Send
 from config.catalog import Catalog
 from config.schema import Settings
 from gateway.api.auth import Authenticator
+from gateway.api.base_url import BaseUrls
 from gateway.api.client_address import ClientAddresses
 from gateway.api.deployments import Deployments
 from gateway.api.errors import handle
-from gateway.api.health import Health, Ready
-from gateway.api.images import Engine, ImageRequests, utc_today
+from gateway.api.health import Health, Readiness, Ready
+from gateway.api.images import DryRuns, Engine, ImageRequests, utc_today
+from gateway.api.media import Media
 from gateway.api.models import Models
 from gateway.api.openapi import OpenApi
 from gateway.api.request_ids import RequestIds
+from gateway.api.requests import Requests
 from gateway.api.usage import Standings, Usage
+from gateway.engine.request_records import RecordTelling
+from gateway.engine.running import Running
+from gateway.media.store import MediaStore
 from gateway.quota.of_settings import LimitBook
 from gateway.routing.directory import ModelDirectory
+from gateway.routing.watch import Watch
 from gateway.version import VERSION
 from providers.base import Operation
 
@@ -33,18 +40,25 @@ PREFIXES = ("/v1", "/openai/v1")
 
 @dataclass(frozen=True, slots=True)
 class ApiParts:
-    """What the HTTP face works with. ``ready`` says whether paid work can be taken now; ``limits`` and
-    ``quota`` are what ``/v1/usage`` tells of, which is not served without them; ``routes`` are other rooms'
-    handlers; ``today`` is the UTC day by which models are shut down."""
+    """What the HTTP face works with. ``ready`` says whether paid work can be taken now, ``running`` whether
+    any is still taken at all; ``limits`` and ``quota`` are what ``/v1/usage`` tells of, ``media`` is what
+    ``/media`` gives out, ``records`` what ``/v1/images/requests`` tells of; none is served without. ``watch`` is what ``/v1/models`` tells of
+    targets.
+    ``routes`` are other rooms' handlers; ``today`` is the UTC day by which models are shut down."""
 
     settings: Settings
     directory: ModelDirectory
     catalog: Catalog
     engine: Engine
     authenticator: Authenticator
+    dry_runs: DryRuns
     ready: Ready
+    running: Running = field(default_factory=Running)
     limits: LimitBook | None = None
     quota: Standings | None = None
+    media: MediaStore | None = None
+    records: RecordTelling | None = None
+    watch: Watch | None = None
     routes: Sequence[ControllerRouterHandler] = ()
     today: Callable[[], date] = utc_today
 
@@ -77,6 +91,8 @@ def _image_routes(parts: ApiParts) -> list[ASGIRouteHandler]:
             catalog=parts.catalog,
             engine=parts.engine,
             authenticator=parts.authenticator,
+            dry_runs=parts.dry_runs,
+            running=parts.running,
             today=parts.today,
         )
         routes.append(_route([f"{prefix}/images/{operation.value}" for prefix in PREFIXES], serve))
@@ -87,16 +103,29 @@ def _image_routes(parts: ApiParts) -> list[ASGIRouteHandler]:
 def _other_routes(parts: ApiParts) -> list[ASGIRouteHandler]:
     server = parts.settings.server
     addresses = ClientAddresses(server.trusted_proxies)
-    models = Models(parts.directory, parts.authenticator, addresses)
+    models = Models(
+        parts.directory,
+        parts.authenticator,
+        addresses,
+        normalization=parts.settings.normalization,
+        catalog=parts.catalog,
+        today=parts.today,
+        watch=parts.watch,
+    )
     routes = [
         _route([f"{prefix}/models" for prefix in (*PREFIXES, "/openai")], models, mount=True),
         _route(["/livez"], Health()),
-        _route(["/readyz"], Health(parts.ready)),
+        _route(["/readyz"], Readiness(parts.ready, parts.running)),
         _route(["/openapi.json"], OpenApi(VERSION, server.public_url)),
     ]
     if parts.limits is not None and parts.quota is not None:
         usage = Usage(parts.limits, parts.quota, parts.authenticator, addresses)
         routes.append(_route([f"{prefix}/usage" for prefix in PREFIXES], usage))
+    if parts.records is not None:
+        requests = Requests(parts.records, parts.authenticator, addresses, BaseUrls(server))
+        routes.append(_route([f"{prefix}/images/requests" for prefix in PREFIXES], requests, mount=True))
+    if parts.media is not None:
+        routes.append(_route(["/media"], Media(parts.media, server.read_stall), mount=True))
     return routes
 
 

@@ -12,9 +12,9 @@ import rich_click as click
 from rich.console import Console
 from rich.text import Text
 
-from config.catalog import load_catalog
 from config.loader import ConfigErrors, Loaded, load
 from config.names import public_models
+from config.own_catalog import catalog_of
 
 
 @click.command()
@@ -48,7 +48,7 @@ def _summary(loaded: Loaded) -> dict[str, Any]:
         "origin": loaded.origin,
         "files": loaded.files,
         "providers": list(loaded.settings.providers),
-        "models": public_models(loaded.settings, load_catalog()),
+        "models": public_models(loaded.settings, catalog_of(loaded.settings)),
         "projects": [project.name for project in projects],
         "keys": sum(len(project.keys) for project in projects),
         "warnings": loaded.warnings,

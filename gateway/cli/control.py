@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 
 import rich_click as click
 
-from config.catalog import load_catalog
 from config.loader import ConfigErrors, load
+from config.own_catalog import catalog_of
 from config.schema import Settings
 from config.secrets import SecretMissing
 from config.storage import database_url, with_data_folder
@@ -132,7 +132,7 @@ def _opened(url: str, settings: Settings, base: Path) -> Iterator[Control]:
     with asyncio.Runner() as runner:
         ledger = runner.run(Ledger.open(url, base))
         try:
-            model_of = LimitBook(settings, load_catalog()).model_of
+            model_of = LimitBook(settings, catalog_of(settings)).model_of
             pepper = partial(load_pepper, settings, base)
             yield _Here(runner, Administration(ledger, settings, pepper, model_of=model_of))
         finally:

@@ -182,7 +182,8 @@ async def _fire(gateway: Gateway, client: httpx.AsyncClient, calls: int, limit: 
     await gateway.engine.running.drained(10)
     outcomes: Counter[str] = Counter(_outcome(answer) for answer in answers)
     standing = await _standing(client)
-    ledger = await gateway.ledger.spent(datetime.now(UTC) - timedelta(days=1))
+    day, now = timedelta(days=1), datetime.now(UTC)
+    report = await gateway.ledger.usage(since=now - day, until=now + day, by=(), timezone="UTC")
     return _Result(
         calls=calls,
         limit=limit,
@@ -194,7 +195,7 @@ async def _fire(gateway: Gateway, client: httpx.AsyncClient, calls: int, limit: 
         held=standing["held"],
         unknown=standing["unknown"],
         most=max([*seen, sum(standing.values(), Decimal(0))]),
-        ledger=ledger / _NANO,
+        ledger=(report.total.cost or 0) / _NANO,
         seconds=round(seconds, 3),
     )
 

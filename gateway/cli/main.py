@@ -8,9 +8,14 @@ from gateway.cli.check import check
 from gateway.cli.close import close
 from gateway.cli.credit import credit
 from gateway.cli.drill import drill
+from gateway.cli.estimate import estimate
 from gateway.cli.export import export
 from gateway.cli.keys import keys
+from gateway.cli.media import media
+from gateway.cli.migrate import migrate
+from gateway.cli.models import models
 from gateway.cli.reconcile import reconcile
+from gateway.cli.route import route
 from gateway.cli.serve import serve
 from gateway.cli.usage import usage
 from gateway.version import VERSION
@@ -22,7 +27,22 @@ def cli() -> None:
     """An OpenAI-compatible gateway for images: keys, quotas, failover and exact costs."""
 
 
-for command in (serve, check, keys, usage, export, close, credit, reconcile, drill):
+for command in (
+    serve,
+    check,
+    migrate,
+    models,
+    estimate,
+    route,
+    keys,
+    usage,
+    export,
+    close,
+    credit,
+    reconcile,
+    drill,
+    media,
+):
     cli.add_command(command)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from config.catalog import CatalogModel, ListedSizing, load_catalog
+from config.catalog import CatalogModel, ListedSizing, RatioSizing, load_catalog
 from gateway.images.output_tokens import picture_range
 
 BEGIN, END = "<!-- prices: begin -->", "<!-- prices: end -->"
@@ -60,15 +60,23 @@ def _pictures(entries: Sequence[CatalogModel]) -> Iterator[str]:
     yield "Where two figures stand, the first is expected and the second is held.\n"
     for alike in _alike(entries):
         first = alike[0]
-        qualities = [quality for quality in first.qualities if quality != "auto"]
+        qualities = [quality for quality in first.qualities if quality != "auto"] or ["any"]
         yield f"{', '.join(f'`{entry.id}`' for entry in alike)}:\n"
         yield f"| size | {' | '.join(qualities)} |"
         yield f"| --- |{' --- |' * len(qualities)}"
-        sizes = first.sizing.sizes if isinstance(first.sizing, ListedSizing) else SIZES
-        for size in sizes:
+        for size in _sizes(first):
             cells = [_cell(first, quality, size) for quality in qualities]
             yield f"| {size} | {' | '.join(cells)} |"
         yield ""
+
+
+def _sizes(entry: CatalogModel) -> Sequence[str]:
+    """Sizes, or the tiers that stand for them."""
+    if isinstance(entry.sizing, ListedSizing):
+        return entry.sizing.sizes
+    if isinstance(entry.sizing, RatioSizing):
+        return entry.sizing.tiers or [entry.sizing.default_tier]
+    return SIZES
 
 
 def _alike(entries: Sequence[CatalogModel]) -> list[list[CatalogModel]]:

@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import signal
-import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import rich_click as click
 import structlog
-import uvicorn
 import uvloop
 
+from config.drain import grace_of
 from config.loader import ConfigErrors, Loaded, load
 from config.schema import LimitSettings, Settings
 from config.secrets import SecretMissing
 from config.storage import with_data_folder
 from gateway import process
-from gateway.api.connection import Connection
 from gateway.api.control import build_control_app
 from gateway.app import Gateway, open_gateway
+from gateway.cli.server import Server, address_of, listen
+from gateway.cli.stopping import Stopping, Times
 from gateway.cli.welcome import first_key, welcome
-from gateway.engine.engine import LATE
+from gateway.engine.abandoned import abandon
 from gateway.errors import GatewayError
-from gateway.ledger.lock import take_data_folder
+from gateway.ledger.lock import HeldLock, take_data_folder
 from gateway.ledger.refusals import ControlAddress, LedgerRefused
 from gateway.telemetry import log
 
 _log = structlog.get_logger("imagegate")
-_DRAIN_MARGIN = LATE + 15.0
+FLUSH_SECONDS = 5.0
+"""For clients to take the end of an answer that was given to their sockets."""
+
+_ABANDON_SECONDS = 5.0
+"""To write down what is broken off: half of what the grace leaves for the end."""
+
+_CONTROL_SECONDS = 3.0
+"""For a command's operation that is under way when the process ends."""
 
 
 @click.command()
@@ -102,115 +109,66 @@ async def _serve(loaded: Loaded, *, embedded: bool) -> int:
     data = loaded.base / settings.storage.data
     lock = take_data_folder(data)
     try:
-        listener = _listen(settings.server.host, settings.server.port)
-        async with open_gateway(loaded) as gateway:
-            control_socket = _listen("127.0.0.1", 0)
-            token = secrets.token_urlsafe(32)
-            operations = build_control_app(
-                gateway.ledger,
-                gateway.pepper,
-                token,
-                settings,
-                model_of=gateway.limits.model_of,
-                on_credit=gateway.keeping.credited,
-            )
-            control = _Server(_config(operations, control_socket))
-            control_task = asyncio.create_task(control.serve([control_socket]))
-            lock.publish(ControlAddress(f"http://127.0.0.1:{control_socket.getsockname()[1]}", token))
-            stopped = True
-            try:
-                stopped = await _run(gateway, listener, loaded, data, embedded)
-            finally:
-                control.should_exit = True
-                await control_task
-                patience = 0.0 if stopped else settings.routing.deadline + _DRAIN_MARGIN
-                if not await gateway.engine.running.drained(patience):
-                    _log.error("killed_in_flight", requests=len(gateway.engine.running))
+        listener = listen(settings.server.host, settings.server.port)
+        async with open_gateway(loaded) as gateway, _controlled(gateway, lock):
+            server = Server(gateway.app, listener, connections=settings.server.max_connections)
+            stopping = _on_signals(gateway, server)
+            address = address_of(listener)
+            key = await first_key(gateway, data)
+            welcome(gateway, loaded, address, key, embedded=embedded)
+            _log.info(f"listening on {address}")
+            await _run(gateway, server, stopping)
     finally:
         lock.release()
     return 0
 
 
-async def _run(gateway: Gateway, listener: socket.socket, loaded: Loaded, data: Path, embedded: bool) -> bool:
-    """Serve until told to stop; True when told twice, so that nothing is waited for any more."""
-    server = _Server(
-        _config(
-            gateway.app,
-            listener,
-            loaded.settings.routing.deadline,
-            loaded.settings.server.max_connections,
-        )
+@asynccontextmanager
+async def _controlled(gateway: Gateway, lock: HeldLock) -> AsyncIterator[None]:
+    """Commands may ask this process for what its ledger holds, until it ends."""
+    listener = listen("127.0.0.1", 0)
+    token = secrets.token_urlsafe(32)
+    operations = build_control_app(
+        gateway.ledger,
+        gateway.pepper,
+        token,
+        gateway.settings,
+        model_of=gateway.limits.model_of,
+        on_credit=gateway.keeping.credited,
     )
-
-    def stop(number: signal.Signals) -> None:
-        # It may take minutes, and somebody who sees nothing reaches for kill -9.
-        most = round(loaded.settings.routing.deadline + _DRAIN_MARGIN)
-        running = len(gateway.engine.running)
-        _log.info("stopping; what runs is finished first", running=running, at_most_seconds=most)
-        server.handle_exit(number, None)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop, number)
-    address = _address(listener)
-    key = await first_key(gateway, data)
-    welcome(gateway, loaded, address, key, embedded=embedded)
-    _log.info(f"listening on {address}")
-    await server.serve([listener])
-    return server.force_exit
-
-
-def _config(
-    app: object, listener: socket.socket, deadline: float = 10.0, connections: int | None = None
-) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        fd=listener.fileno(),
-        http=Connection,
-        ws="none",
-        lifespan="on",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        # server.trusted_proxies decides whom to believe; uvicorn would believe every loopback peer.
-        proxy_headers=False,
-        limit_concurrency=connections,
-        # Above the idle time of the usual load balancers (60 s), so that they close first.
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=round(deadline + _DRAIN_MARGIN),
-    )
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to us: uvicorn raises them again once it has stopped, which would end the process before
-    it has settled what runs, closed the ledger and given its lock back."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio turns Nagle's algorithm off; without it each answer waits 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server = Server(operations, listener)
+    serving = asyncio.create_task(server.run_until_closed())
+    lock.publish(ControlAddress(address_of(listener), token))
     try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise OSError(
-            f"Cannot listen on {host}:{port}: {error.strerror}. "
-            "Choose another port with --port (0 picks a free one)."
-        ) from None
-    listener.listen(2048)
-    listener.setblocking(False)
-    return listener
+        yield
+    finally:
+        server.close()
+        await server.end(serving, _CONTROL_SECONDS)
 
 
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{host}:{port}"
+def _on_signals(gateway: Gateway, server: Server) -> Stopping:
+    drain = gateway.settings.server.drain
+    times = Times(drain.delay, grace_of(drain, gateway.settings.routing))
+    stopping = Stopping(gateway.engine.running, server, times)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.told, number)
+    return stopping
+
+
+async def _run(gateway: Gateway, server: Server, stopping: Stopping) -> None:
+    """Serve until told to stop, and through the drain."""
+    serving = asyncio.create_task(server.run_until_closed())
+    stopped = asyncio.create_task(stopping.until_done())
+    await asyncio.wait([serving, stopped], return_when=asyncio.FIRST_COMPLETED)
+    # The last connection may go long before the last call; a server that ends untold has failed.
+    is_drained = stopping.begun and await stopped
+    stopped.cancel()
+    await server.end(serving, FLUSH_SECONDS if is_drained else 0.0)
+    if not is_drained:
+        with suppress(TimeoutError):  # then the next start, or the end of their leases, finds them
+            async with asyncio.timeout(_ABANDON_SECONDS):
+                await gateway.engine.running.cancel()
+                await abandon(gateway.keeping.keeper, gateway.ledger, gateway.keeping.store)
 
 
 def _with_daily_limit(settings: Settings, text: str) -> Settings:

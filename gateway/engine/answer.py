@@ -6,12 +6,31 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from gateway.images.call import ImageCall
+from gateway.media.uploads import Uploads
+from gateway.routing.directory import PublicModel
+from gateway.routing.drills import Drill
+from gateway.routing.wishes import Wishes
+
 CLIENT_GONE = 499
 """What log and ledger say of a request whose client left before there was an answer."""
 
 
+Reread = Callable[[str], Awaitable[tuple[ImageCall, PublicModel]]]
+"""The same request read for another public model, which a rule puts in the place of the one it names."""
+
+
 def _nobody_left() -> bool:
     return False
+
+
+async def unreadable(model: str) -> tuple[ImageCall, PublicModel]:
+    """A request whose body is not there any more."""
+    raise LookupError(f"the request cannot be read again for the model {model}")
+
+
+def _nobody_watches(act: Callable[[], None]) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +50,22 @@ class RequestFacts:
     """The allowed names of ``x-imagegate-tags``."""
     gone: Callable[[], bool] = _nobody_left
     """Whether the client has left by now."""
+    uploads: Uploads = field(default_factory=Uploads)
+    """Owns the request's files; pictures that are fetched for it go there, too."""
+    base_url: str = ""
+    """How the client reaches the gateway, for links in its answer."""
+    wishes: Wishes = Wishes()
+    """Which providers the caller prefers, and which it will not have."""
+    drill: Drill = Drill()
+    """Failures that the caller wants to see."""
+    reread: Reread = unreadable
+    """Until the call is planned."""
+    when_gone: Callable[[Callable[[], None]], None] = _nobody_watches
+    """Has something done when the client leaves."""
+    idempotency_key: str | None = None
+    is_retry: bool = False
+    """Whether the call says that it repeats an earlier one."""
+    respond_async: bool = False
 
 
 @dataclass(slots=True)

@@ -6,25 +6,30 @@ database, and what the store missed it is told later.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Protocol
 
 import structlog
 
 from gateway.engine import failures
 from gateway.engine.admission import Admission
+from gateway.engine.drilled import Drilled
 from gateway.engine.job import Job
 from gateway.engine.record import actual
 from gateway.engine.whole import UnusableAnswer
 from gateway.errors import Unavailable
-from gateway.images.amounts import Charge, dollars
-from gateway.images.pricing import Delivered
+from gateway.images.amounts import Charge, Usage, dollars
+from gateway.images.pricing import Delivered, rounded_up
 from gateway.images.settlement import settle
+from gateway.images.usage import read_usage
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import AttemptEnd, AttemptState
 from gateway.quota.holds import State
 from gateway.quota.keeper import Keeper
 from gateway.quota.outcomes import End
 from gateway.quota.store import QuotaStore
+from gateway.routing.decision import Decision
 from gateway.telemetry import meters
 from providers.base import ProviderError
 
@@ -35,6 +40,19 @@ _STATES = {
     AttemptState.RELEASED: State.RELEASED,
     AttemptState.UNKNOWN: State.UNKNOWN,
 }
+
+
+class Failure(Protocol):
+    """A call that brought nothing (``attempts.Failure``)."""
+
+    @property
+    def admission(self) -> Admission: ...
+
+    @property
+    def error(self) -> Exception: ...
+
+    @property
+    def at(self) -> datetime: ...
 
 
 class Books:
@@ -83,19 +101,39 @@ class Books:
         await self._write(end)
         await self.move(self._move(admission, end))
 
-    async def failed(self, job: Job, admission: Admission, error: ProviderError) -> End:
-        """Write a failed attempt's end to the ledger. The store's end is returned, for the caller to make it
-        alone (:meth:`move`) or in one step with the next attempt's hold."""
-        usage = error.usage if isinstance(error, UnusableAnswer) else None
+    async def failed(
+        self, job: Job, failed: Sequence[Failure], decision: Decision | None = None, *, late: bool = False
+    ) -> list[End]:
+        """Write the ends of calls that brought nothing to the ledger, with what follows them. The store's ends
+        are returned, for the caller to make alone (:meth:`move`) or in one step with the next attempt's hold.
+        What is our own failure, or a defect, has its end already. ``late``: its client was answered before."""
+        ends = [
+            (each.admission, self._failed(job, each.admission, each.error, each.at, decision))
+            for each in failed
+            if isinstance(each.error, ProviderError)
+        ]
+        if not late:
+            for admission, end in ends:
+                job.settle(admission.attempt, end)
+        if ends:
+            await self._write(*(end for _, end in ends))
+        return [self._move(admission, end) for admission, end in ends]
+
+    def _failed(
+        self, job: Job, admission: Admission, error: ProviderError, at: datetime, decision: Decision | None
+    ) -> AttemptEnd:
+        usage = _usage(error)
         charge = None
-        if usage is not None:
-            delivered = Delivered(0, usage, input_images=bool(job.call.images), params=job.call.params)
+        if usage is not None or error.cost is not None:
+            call = admission.call
+            cost = None if error.cost is None else rounded_up(error.cost)
+            delivered = Delivered(0, usage, input_images=bool(call.images), cost=cost, params=call.params)
             charge = self.charged(job, admission, delivered)
         known = charge is not None and charge.cost is not None
-        end = AttemptEnd(
+        return AttemptEnd(
             attempt_id=admission.attempt.attempt_id,
             state=AttemptState.SETTLED if known else failures.state_after(error),
-            ended_at=datetime.now(UTC),
+            ended_at=at,
             http_status=error.status,
             kind=error.kind.value,
             certainty=error.certainty.value,
@@ -104,10 +142,10 @@ class Books:
             charge=charge if known else None,
             images=0,
             upstream_request_id=error.upstream_request_id,
+            step=None if decision is None else decision.step.value,
+            because=None if decision is None else decision.because.value,
+            drill=isinstance(error, Drilled),
         )
-        job.settle(admission.attempt, end)
-        await self._write(end)
-        return self._move(admission, end)
 
     async def lost(self, job: Job, admission: Admission) -> None:
         """The gateway itself failed after the call was sent: nobody knows what it cost."""
@@ -116,24 +154,32 @@ class Books:
         await self._write(end)
         await self.move(self._move(admission, end))
 
-    async def move(self, end: End) -> None:
+    async def move(self, *ends: End) -> None:
         """Tell the store of limits. What it cannot be told now it is told when it is back."""
-        for moved in await self._store.end([end]):
+        for moved in await self._store.end(ends) if ends else ():
             if moved.deferred:
-                _log.warning("settle_deferred", attempt_id=moved.rid, state=end.state.value)
+                _log.warning("settle_deferred", attempt_id=moved.rid)
 
     def _move(self, admission: Admission, end: AttemptEnd) -> End:
         self._keeper.forget(admission.hold.rid)
         return End(admission.hold, _STATES[end.state], actual(end))
 
-    async def _write(self, end: AttemptEnd) -> None:
+    async def _write(self, *ends: AttemptEnd) -> None:
         try:
-            await self._ledger.record(end)
+            await self._ledger.record(*ends)
         except Unavailable:
-            amount = end.charge.cost if end.charge else None
-            _log.error(
-                "settle_not_recorded",
-                attempt_id=end.attempt_id,
-                state=end.state.value,
-                cost_usd=None if amount is None else dollars(amount),
-            )
+            for end in ends:
+                amount = end.charge.cost if end.charge else None
+                _log.error(
+                    "settle_not_recorded",
+                    attempt_id=end.attempt_id,
+                    state=end.state.value,
+                    cost_usd=None if amount is None else dollars(amount),
+                )
+
+
+def _usage(error: ProviderError) -> Usage | None:
+    """What a failure says that it took all the same."""
+    if isinstance(error, UnusableAnswer):
+        return error.usage
+    return read_usage({"usage": error.reported_usage})

@@ -6,6 +6,7 @@ Three tables, one row a case; the sources are failover.md's decisions and the na
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from gateway.errors import GatewayError, UpstreamFailed
@@ -107,8 +108,8 @@ _UNKNOWN = _Face(
     502,
     "server_error",
     "upstream_unknown",
-    "Provider '{provider}' broke off without saying whether it made the picture. It was not tried "
-    "elsewhere, since it may have been billed. Request ID {request_id}.",
+    "Provider '{provider}' broke off without saying whether it made the picture, which may have been "
+    "billed. Request ID {request_id}.",
     False,
 )
 
@@ -144,9 +145,19 @@ def state_after(error: ProviderError) -> AttemptState:
     return _STATES[error.certainty]
 
 
-def may_continue(error: ProviderError) -> bool:
-    """Whether the next target may be tried: only when this one clearly made nothing."""
+def is_clear(error: ProviderError) -> bool:
+    """Whether it clearly made nothing, and was not refused for its content."""
     return error.certainty in _CLEAR and error.kind is not Kind.MODERATION
+
+
+def missing_pictures(made: int, asked: int, request_id: str) -> UpstreamFailed:
+    """Why a stream ends with fewer pictures than were asked for; those that were made are with the client."""
+    return UpstreamFailed(
+        f"{made} of {asked} pictures were made; the provider ended its stream there. Request ID {request_id}.",
+        status=502,
+        code="pictures_missing",
+        retryable=False,
+    )
 
 
 def no_second_hold(first: GatewayError) -> GatewayError:
@@ -164,7 +175,7 @@ def to_client(error: ProviderError, provider: str, request_id: str) -> UpstreamF
     if f"provider '{provider}'" not in said.lower():
         said = f"Provider '{provider}': {said}"
     own_type, own_code = (error.type, error.code) if face.own else (None, None)
-    if own_code is not None and own_code.isdigit():  # Azure repeats the status there
+    if own_code is not None and not _AS_AT_OPENAI.fullmatch(own_code):
         own_code = None
     return UpstreamFailed(
         face.text.format(
@@ -189,6 +200,10 @@ def _face(error: ProviderError) -> _Face:
         return _UNREACHABLE
     return _KINDS[error.kind]
 
+
+_AS_AT_OPENAI = re.compile(r"[a-z][a-z0-9_]*")
+"""How OpenAI spells its codes, which clients compare. Azure repeats the status there, Google and AWS name
+their exceptions: these stay in the books."""
 
 _REQUEST_STATUSES = frozenset({400, 409, 413, 415, 422})
 

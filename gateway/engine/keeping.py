@@ -19,7 +19,6 @@ import structlog
 from config.schema import Settings
 from gateway.engine.record import LedgerRecord
 from gateway.engine.rules import rules_of
-from gateway.engine.running import Running
 from gateway.errors import Unavailable
 from gateway.images.amounts import dollars
 from gateway.ledger.ledger import Ledger
@@ -71,8 +70,7 @@ async def open_keeping(
         )
     # One per process and not per database: two replicas must not take each other's slices for their own.
     store = GuardedStore(inner, away_of, replica=secrets.token_hex(6))
-    events = _Events(record)
-    keeper = Keeper(store, record, events.tell)
+    keeper = Keeper(store, record, _tell)
     resolving = asyncio.create_task(_resolve(record, settings), name="resolve-unknown")
     try:
         with suppress(
@@ -86,7 +84,6 @@ async def open_keeping(
         resolving.cancel()
         await asyncio.gather(resolving, return_exceptions=True)
         await keeper.aclose()
-        await events.running.drained(5.0)
         await store.aclose()
 
 
@@ -116,37 +113,25 @@ async def _resolve(record: LedgerRecord, settings: Settings) -> None:
         await asyncio.sleep(RESOLVE_SECONDS)
 
 
-class _Events:
-    """What the keeper does, told to the log and, where the ledger must know, to the ledger."""
-
-    def __init__(self, record: LedgerRecord) -> None:
-        self._record = record
-        self.running = Running()
-
-    def tell(self, kept: Kept) -> None:
-        if kept.failure is not None:
-            _log.warning("limit_state_unprovable", step=kept.step, code=kept.failure.code)
-        for moved in kept.moved:
-            if moved.applied and moved.after is not None:
-                meters.lease_reaped.add(1, {"to": moved.after.value})
-                _log.warning("lease_reaped", attempt_id=moved.rid, to=moved.after.value)
-        if kept.moved:
-            self.running.start(self._lapsed(kept))
-        for drift in kept.drifts:
-            meters.ledger_drift.add(1, {"raised": drift.raised})
-            _log.error(
-                "ledger_drift",
-                counter=drift.line.counter,
-                window=drift.line.slot,
-                ledger=drift.line.amount,
-                store=drift.counter,
-                raised=drift.raised,
-            )
-        if kept.adopted:
-            _log.warning("adopted", attempts=len(kept.adopted))
-        if kept.step == "rebuild":
-            _log.info("rebuild", epoch=kept.count, milliseconds=kept.milliseconds)
-
-    async def _lapsed(self, kept: Kept) -> None:
-        with suppress(Unavailable):  # the drift check finds what could not be written now
-            await self._record.lapsed(kept.moved)
+def _tell(kept: Kept) -> None:
+    """What the keeper did, for logs and metrics."""
+    if kept.failure is not None:
+        _log.warning("limit_state_unprovable", step=kept.step, code=kept.failure.code)
+    for moved in kept.moved:
+        if moved.applied and moved.after is not None:
+            meters.lease_reaped.add(1, {"to": moved.after.value})
+            _log.warning("lease_reaped", attempt_id=moved.rid, to=moved.after.value)
+    for drift in kept.drifts:
+        meters.ledger_drift.add(1, {"raised": drift.raised})
+        _log.error(
+            "ledger_drift",
+            counter=drift.line.counter,
+            window=drift.line.slot,
+            ledger=drift.line.amount,
+            store=drift.counter,
+            raised=drift.raised,
+        )
+    if kept.adopted:
+        _log.warning("adopted", attempts=len(kept.adopted))
+    if kept.step == "rebuild":
+        _log.info("rebuild", epoch=kept.count, milliseconds=kept.milliseconds)

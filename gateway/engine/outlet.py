@@ -8,28 +8,30 @@ from contextlib import suppress
 
 from gateway.errors import GatewayError
 from gateway.images.events import PING, encode
-from gateway.media.spool import Spool, SpoolFailed, SpoolRoom
+from gateway.media.composed import Body, Joined, Lent
 
 SILENCE = 15.0
 """Seconds without an event after which a comment keeps the connection alive; proxies cut at 60."""
-_END = object()
 
 
 class Outlet:
     """The producer puts events and ends the stream once; the client's side reads ``chunks`` once.
 
     Events lie in spools, so a client that reads slowly holds up neither the upstream nor anyone's memory.
+    Final ones are freed when both sides are through with the stream, since a client that leaves before its
+    last byte may come back for them.
     """
 
-    def __init__(self, room: SpoolRoom) -> None:
-        self._room = room
-        self._queue: asyncio.Queue[object] = asyncio.Queue()
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[Body | bytes | None] = asyncio.Queue()
         self._first = asyncio.Event()
         self._refused: GatewayError | None = None
         self._started = False
         self._closed = False
+        self._produced = False
+        self._finals: list[Body] = []
         self.relayed = False
-        """Whether an image event was put: from then on no other target may be tried."""
+        """Whether an event was put in: from then on no other target's may follow."""
 
     async def opened(self, patience: float) -> GatewayError | None:
         """Wait for the first event, or for ``patience`` seconds. An error that came first is returned, to be
@@ -40,7 +42,12 @@ class Outlet:
             self._started = True
         return self._refused
 
-    def put(self, event: Spool) -> None:
+    def put(self, event: Body, *, final: bool = False) -> None:
+        """``final``: it completes a picture."""
+        self.relayed = True
+        if final:
+            self._finals.append(event)
+            event = Lent(event)
         if self._closed:
             event.close()
         else:
@@ -52,12 +59,12 @@ class Outlet:
         if not self._started and self._queue.empty():
             self._refused = error
         else:
-            self._queue.put_nowait(encode("error", {"type": "error", "error": error_object(error)}))
-            self._queue.put_nowait(_END)
+            self._queue.put_nowait(_error_event(error))
+            self._queue.put_nowait(None)
         self._first.set()
 
     def end(self) -> None:
-        self._queue.put_nowait(_END)
+        self._queue.put_nowait(None)
         self._first.set()
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -67,27 +74,49 @@ class Outlet:
             except TimeoutError:
                 yield PING
                 continue
-            if item is _END:
+            if item is None:
                 return
             if isinstance(item, bytes):
                 yield item
-            elif isinstance(item, Spool):
-                try:
-                    async for chunk in item.chunks():
-                        yield chunk
-                except SpoolFailed:
-                    # Half an event is out: only a cut tells the client that it is not whole.
-                    raise
-                finally:
-                    item.close()
+                continue
+            try:
+                # A spool that fails now has half an event out: only a cut tells the client that it is not
+                # whole.
+                async for chunk in item.chunks():
+                    yield chunk
+            finally:
+                item.close()
+
+    def whole(self, failure: GatewayError | None) -> Body | None:
+        """All that completes pictures, and the error at the end where there is one: what the stream says
+        again to who comes back. None where no picture was completed. It is freed with the stream."""
+        return (
+            Joined(self._finals, b"" if failure is None else _error_event(failure)) if self._finals else None
+        )
+
+    def produced(self) -> None:
+        """Nothing more is put, and nobody else asks for :attr:`whole` before the client's side is closed."""
+        self._produced = True
+        self._free()
+
+    def _free(self) -> None:
+        if self._produced and self._closed:
+            for event in self._finals:
+                event.close()
+            self._finals.clear()
 
     def close(self) -> None:
         """The client has everything or is gone; what still comes is dropped."""
         self._closed = True
+        self._free()
         while not self._queue.empty():
             item = self._queue.get_nowait()
-            if isinstance(item, Spool):
+            if item is not None and not isinstance(item, bytes):
                 item.close()
+
+
+def _error_event(error: GatewayError) -> bytes:
+    return encode("error", {"type": "error", "error": error_object(error)})
 
 
 def error_object(error: GatewayError) -> dict[str, object]:

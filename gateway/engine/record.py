@@ -29,11 +29,11 @@ from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import AttemptEnd, AttemptState, NewAttempt
 from gateway.ledger.snapshot import OpenAttempt, Standing
 from gateway.ledger.unknowns import Resolved, UnknownPolicy
+from gateway.quota.clock import wall_clock
 from gateway.quota.holds import Amounts, Hold, Line, State, load
 from gateway.quota.keeper import Account
-from gateway.quota.local import wall_clock
 from gateway.quota.of_settings import names_of, nobody
-from gateway.quota.outcomes import LEASE_MS, Credits, Epoch, Moved, OpenHold, Verdict
+from gateway.quota.outcomes import LEASE_MS, Credits, Epoch, OpenHold, Verdict
 from gateway.quota.terms import Kind, Measure
 from gateway.quota.windows import Calendar, from_ms, to_ms
 
@@ -98,8 +98,8 @@ class LedgerRecord:
         row = await self._ledger.epoch()
         return None if row is None else Epoch(row.number, row.run_id)
 
-    async def verdicts(self, rids: Sequence[str]) -> Mapping[str, Verdict]:
-        return _verdicts(await self._ledger.standings(rids))
+    async def lapse(self, rids: Sequence[str]) -> Mapping[str, Verdict]:
+        return _verdicts(await self._ledger.lapse(rids))
 
     async def account(self, rids: Sequence[str], before: int | None) -> Account:
         now = self._clock() if before is None else before
@@ -142,12 +142,6 @@ class LedgerRecord:
         those of one end user."""
         return replace(row, model=self._name_of(row.model), end_user_digest=row.end_user_digest or _NOBODY)
 
-    async def lapsed(self, moved: Sequence[Moved]) -> int:
-        """What the reaper made unknown becomes unknown in the ledger too; returns how many rows did."""
-        return await self._ledger.mark_unknown(
-            [x.rid for x in moved if x.after is State.UNKNOWN and x.applied]
-        )
-
     async def resolve(self, older_than: timedelta, policy: UnknownPolicy) -> Sequence[Resolved]:
         """Ends old open attempts by policy. The drift check tells the store within a minute."""
         return await self._ledger.resolve_unknown(older_than, policy)
@@ -157,7 +151,7 @@ def _verdicts(standings: Mapping[str, Standing]) -> dict[str, Verdict]:
     return {
         rid: Verdict(State(each.state.value), _amounts(each.cost, each.tokens))
         if each.state is AttemptState.SETTLED
-        else Verdict(State(each.state.value))
+        else Verdict(State(each.state.value), sent=each.sent)
         for rid, each in standings.items()
     }
 

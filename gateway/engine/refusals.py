@@ -6,7 +6,7 @@ what binds   error                                                          may 
 dollars      429 ``insufficient_quota``; ``organization_spend_limit_…``,    no
              ``project_spend_limit_exceeded`` or ``insufficient_quota``
 counts       429 ``rate_limit_exceeded``                                    if it fits within 60 s
-concurrency  429 ``concurrency_limit``                                      yes
+concurrency  429 ``concurrency_limit``                                      if it fits at all
 ===========  =============================================================  =========================
 
 The strongest reason gives the code, and every limit that refused is named: in the message, and under
@@ -90,11 +90,12 @@ def refusal(
             headers=headers,
             extra=extra,
         )
+    fits = all(each.needed <= each.limit.amount for each in running)
     return RateLimited(
-        " ".join(sentences),
+        " ".join([*sentences, "" if fits else _offer(refused.bindings, alternatives)]).strip(),
         code="concurrency_limit",
-        retryable=True,
-        retry_after=typical_wait,
+        retryable=fits,
+        retry_after=typical_wait if fits else None,
         headers=headers,
         extra=extra,
     )
@@ -219,10 +220,16 @@ def _count_words(binding: Binding, caller: Caller, model: str) -> str:
 
 def _running_words(binding: Binding, caller: Caller) -> str:
     limit = binding.limit
-    return (
+    text = (
         f"{binding.standing.held} calls of {_scope(limit, caller)} are running, and {limit.amount} may run "
-        "at once. Try again when one has ended."
+        "at once."
     )
+    if binding.needed == 1:
+        return f"{text} Try again when one has ended."
+    text += f" Your pictures take {binding.needed} calls side by side."
+    if binding.needed > limit.amount:
+        return f"{text} Ask for fewer at once."
+    return f"{text} Try again when enough have ended."
 
 
 def _offer(bindings: Sequence[Binding], alternatives: Sequence[Alternative]) -> str:

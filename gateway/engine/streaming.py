@@ -9,17 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from time import time
+from decimal import Decimal
 
-import msgspec
-
+from gateway.engine.event_finishing import EventFinishing
+from gateway.engine.finishing import Finished
 from gateway.engine.outlet import Outlet
-from gateway.engine.whole import UnusableAnswer, Whole, receive_whole
+from gateway.engine.whole import UnusableAnswer, receive_whole
+from gateway.errors import GatewayError
 from gateway.images.amounts import Usage
 from gateway.images.call import ImageCall
 from gateway.images.events import Event, EventSplitter
+from gateway.images.fitted import Adjustment
 from gateway.images.skeleton import BadAnswer, judge
+from gateway.images.sniff import Picture
 from gateway.images.usage import add, read_usage
+from gateway.media.composed import Shared
 from gateway.media.spool import Spool, SpoolFailed, SpoolRoom, SpoolTooLarge
 from providers.base import Certainty, ImageResult, Kind, Operation, ProviderError
 from providers.openai_spoken import error_in_answer
@@ -32,27 +36,50 @@ _Spoken = Callable[[Mapping[str, object]], ProviderError | None]
 
 @dataclass(slots=True)
 class Streamed:
-    """What went past: completed pictures, and the usage their events reported."""
+    """What came: completed pictures, and the usage their events reported."""
 
     images: int = 0
     usage: Usage | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
     """The last ``completed`` event without its picture."""
+    pictures: list[Picture] = field(default_factory=list)
+    """Those whose ``completed`` events were put out, as they were delivered."""
+    adjustments: dict[Adjustment, None] = field(default_factory=dict)
+    """What came out other than planned; each once."""
+    failure: GatewayError | None = None
+    """Set where not everything that came could be put out: to be told once the attempt is booked."""
+    relayed: bool = False
+    """Whether any of it was put out."""
+    cost: Decimal | None = None
+    """Dollars, as the provider itself says."""
 
     def said(self, name: str) -> str | None:
         """What the answer says of ``quality`` or ``size``."""
         value = self.facts.get(name)
         return value if isinstance(value, str) and value != "auto" else None
 
+    def put(self, event: Finished, outlet: Outlet, *, final: bool = True) -> None:
+        """An event goes out, whole."""
+        self.relayed = True
+        self.adjustments.update(dict.fromkeys(event.adjustments))
+        if final:
+            self.pictures.extend(event.pictures)
+        outlet.put(event.body, final=final)
+
 
 async def relay_stream(
-    result: ImageResult, room: SpoolRoom, outlet: Outlet, call: ImageCall, provider: str
+    result: ImageResult,
+    room: SpoolRoom,
+    outlet: Outlet,
+    call: ImageCall,
+    provider: str,
+    finishing: EventFinishing,
 ) -> Streamed:
-    """Read a result to its end into the outlet. Raises :class:`ProviderError`; certainty ``answered`` once an
-    image event went out."""
+    """Read a result to its end into the outlet: each event is put there whole, its fields and its
+    ``partial_image_index`` as they came. Raises :class:`ProviderError`; certainty ``answered`` once an event
+    of this result went out."""
     if not result.content_type.startswith("text/event-stream"):
-        whole = await receive_whole(result, room, provider=provider, prompt=call.prompt)
-        return await _from_whole(whole, room, outlet, call)
+        return await _from_whole(result, room, outlet, call, provider, finishing)
     streamed = Streamed()
     try:
         await _relay_events(
@@ -60,6 +87,7 @@ async def relay_stream(
             room,
             outlet,
             streamed,
+            finishing,
             lambda document: error_in_answer(
                 document, provider=provider, prompt=call.prompt, scrub=result.scrub
             ),
@@ -67,40 +95,67 @@ async def relay_stream(
     except ProviderError as error:
         if streamed.images >= call.n:
             return streamed  # every picture came; how the connection then ended changes nothing
-        if outlet.relayed:
+        if streamed.relayed:
             error.certainty = Certainty.ANSWERED  # part of it is with the client: no other target may follow
         raise
     finally:
         await result.aclose()
+    streamed.cost = result.cost
     if not streamed.images:
         raise UnusableAnswer(Kind.BAD_PAYLOAD, "the stream ended before its picture was complete")
     return streamed
 
 
 async def _relay_events(
-    result: ImageResult, room: SpoolRoom, outlet: Outlet, streamed: Streamed, spoken: _Spoken
+    result: ImageResult,
+    room: SpoolRoom,
+    outlet: Outlet,
+    streamed: Streamed,
+    finishing: EventFinishing,
+    spoken: _Spoken,
 ) -> None:
+    """After a failure of ours the rest is still read and judged, so that what was billed is known."""
     splitter, spool = EventSplitter(), room.spool()
     try:
         async for chunk in result.body:
             for piece, event in splitter.feed(chunk):
-                await spool.write(piece)
+                if streamed.failure is None:
+                    await _kept(spool, piece, event is not None, streamed, finishing)
                 if event is None:
                     continue
-                await spool.finish()
-                if _wanted(event, streamed, spoken):
-                    outlet.relayed = True
-                    outlet.put(spool if event.named else await _with_name(spool, event.name, room))
-                    streamed.images += event.final  # only what the client will get ends a stream well
+                if _wanted(event, streamed, spoken) and streamed.failure is None:
+                    await _put(spool, event, outlet, streamed, finishing)
                 else:
                     spool.close()
+                streamed.images += event.final
                 spool = room.spool()
-    except (SpoolTooLarge, SpoolFailed) as error:
-        raise UnusableAnswer(Kind.BAD_PAYLOAD, str(error), streamed.usage) from None
-    except BadAnswer as error:
+    except (SpoolTooLarge, BadAnswer) as error:
         raise UnusableAnswer(Kind.BAD_PAYLOAD, str(error), streamed.usage) from None
     finally:
         spool.close()
+
+
+async def _kept(
+    spool: Spool, piece: bytes, last: bool, streamed: Streamed, finishing: EventFinishing
+) -> None:
+    try:
+        await spool.write(piece)
+        if last:
+            await spool.finish()
+    except SpoolFailed:
+        streamed.failure = finishing.lost()
+
+
+async def _put(
+    spool: Spool, event: Event, outlet: Outlet, streamed: Streamed, finishing: EventFinishing
+) -> None:
+    """The event into the outlet; the spool is given away."""
+    try:
+        streamed.put(await finishing.relayed(spool, event), outlet, final=event.final)
+    except SpoolFailed:
+        streamed.failure = finishing.lost()
+    except GatewayError as error:
+        streamed.failure = error
 
 
 def _wanted(event: Event, streamed: Streamed, spoken: _Spoken) -> bool:
@@ -125,75 +180,30 @@ def _wanted(event: Event, streamed: Streamed, spoken: _Spoken) -> bool:
     return True
 
 
-async def _with_name(spool: Spool, name: str, room: SpoolRoom) -> Spool:
-    """The same event with the ``event:`` line that its upstream left out."""
-    named = room.spool()
-    try:
-        await named.write(b"event: %b\n" % name.encode())
-        async for chunk in spool.chunks():
-            await named.write(chunk)
-        await named.finish()
-    except BaseException:
-        named.close()
-        raise
-    spool.close()
-    return named
-
-
-async def _from_whole(whole: Whole, room: SpoolRoom, outlet: Outlet, call: ImageCall) -> Streamed:
-    """``completed`` events out of an answer that came in one piece, the base64 copied as bytes."""
-    data = whole.scanned.document["data"]
-    assert isinstance(data, list)
-    try:
-        for index, item in enumerate(data):
-            event = room.spool()
-            try:
-                await _write_completed(event, whole, item, index, call)
-            except BaseException:
-                event.close()
-                raise
-            outlet.relayed = True
-            outlet.put(event)
-    except (SpoolTooLarge, SpoolFailed) as error:
-        raise UnusableAnswer(Kind.BAD_PAYLOAD, str(error), whole.usage) from None
-    finally:
-        whole.spool.close()
-    return Streamed(len(data), whole.usage, whole.scanned.document)
-
-
-async def _write_completed(event: Spool, whole: Whole, item: object, index: int, call: ImageCall) -> None:
-    document = whole.scanned.document
-    encoded = item.get("b64_json") if isinstance(item, dict) else None
-    if not isinstance(encoded, str):
-        raise UnusableAnswer(
-            Kind.BAD_PAYLOAD, "the answer holds a URL where an event needs the picture", whole.usage
-        )
+async def _from_whole(
+    result: ImageResult,
+    room: SpoolRoom,
+    outlet: Outlet,
+    call: ImageCall,
+    provider: str,
+    finishing: EventFinishing,
+) -> Streamed:
+    """``completed`` events out of an answer that came in one piece."""
+    whole = await receive_whole(result, room, provider=provider, prompt=call.prompt)
+    streamed = Streamed(whole.images, whole.usage, whole.scanned.document, cost=whole.cost)
     name = f"{_NAMES[call.operation]}.completed"
-    await event.write(b'event: %b\ndata: {"type":"%b","b64_json":"' % (name.encode(), name.encode()))
-    long = whole.scanned.long(encoded)
-    if long is None:
-        await event.write(encoded.encode())
-    else:
-        async for chunk in whole.spool.chunks(long.start, long.end):
-            await event.write(chunk)
-    picture = whole.pictures[index]
-    last = index == len(whole.pictures) - 1
-    facts = {
-        "created_at": document.get("created") or int(time()),
-        "size": document.get("size") or picture.size or "auto",
-        "quality": document.get("quality") or "auto",
-        "background": document.get("background") or "auto",
-        "output_format": document.get("output_format") or picture.format or "png",
-        # The usage covers all pictures, so it stands once; clients add up what events say.
-        "usage": document.get("usage") if last and document.get("usage") else _NO_USAGE,
-    }
-    await event.write(b'",' + msgspec.json.encode(facts)[1:] + b"\n\n")
-    await event.finish()
-
-
-_NO_USAGE = {
-    "input_tokens": 0,
-    "input_tokens_details": {"image_tokens": 0, "text_tokens": 0},
-    "output_tokens": 0,
-    "total_tokens": 0,
-}
+    spool = Shared(whole.spool)
+    try:
+        if whole.lost is not None:
+            raise whole.lost
+        for index in range(whole.images):
+            streamed.put(await finishing.completed(whole, spool.again(), index, name), outlet)
+    except SpoolTooLarge as error:
+        raise UnusableAnswer(Kind.BAD_PAYLOAD, str(error), whole.usage, whole.cost) from None
+    except SpoolFailed:
+        streamed.failure = finishing.lost()
+    except GatewayError as error:
+        streamed.failure = error
+    finally:
+        spool.close()
+    return streamed

@@ -39,7 +39,7 @@ _GONE = 410
 _log = structlog.get_logger("imagegate.alerts")
 
 
-def signing_key(secret: str) -> bytes:
+def signing_key(secret: str, setting: str = "organization.alerts.secret") -> bytes:
     """``whsec_`` and base64 of at least 24 bytes. Raises ValueError with what to do, without the secret."""
     try:
         key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
@@ -47,7 +47,7 @@ def signing_key(secret: str) -> bytes:
         key = b""
     if not secret.startswith("whsec_") or len(key) < SHORTEST_SECRET:
         raise ValueError(
-            "organization.alerts.secret must be whsec_ and base64 of at least 24 bytes; make one with: "
+            f"{setting} must be whsec_ and base64 of at least 24 bytes; make one with: "
             'echo "whsec_$(openssl rand -base64 32)"'
         )
     return key
@@ -56,6 +56,15 @@ def signing_key(secret: str) -> bytes:
 def signature(key: bytes, message_id: str, timestamp: int, body: bytes) -> str:
     signed = hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, sha256).digest()
     return f"v1,{base64.b64encode(signed).decode()}"
+
+
+def signed(key: bytes, message_id: str, timestamp: int, body: bytes) -> Mapping[str, str]:
+    """The three headers of a try."""
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signature(key, message_id, timestamp, body),
+    }
 
 
 class Webhook:
@@ -94,12 +103,7 @@ class Webhook:
         return False
 
     async def _post(self, message_id: str, body: bytes) -> int | None:
-        timestamp = int(self._clock())
-        headers: Mapping[str, str] = {
-            "webhook-id": message_id,
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": signature(self._key, message_id, timestamp, body),
-        }
+        headers = signed(self._key, message_id, int(self._clock()), body)
         try:
             reply = await self._client.send(
                 "POST",

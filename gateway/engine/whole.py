@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from gateway.images.amounts import Usage
 from gateway.images.skeleton import BadAnswer, EmptyAnswer, Scanned, Scanner, pictures
@@ -14,27 +15,36 @@ from providers.openai_spoken import error_in_answer
 
 
 class UnusableAnswer(ProviderError):
-    """A 2xx answer that cannot be delivered; ``usage`` is what it says was billed, if it says."""
+    """A 2xx answer that cannot be delivered; ``usage`` and ``cost`` are what it says was billed, if it says."""
 
-    def __init__(self, kind: Kind, message: str, usage: Usage | None = None) -> None:
-        super().__init__(kind, Certainty.ANSWERED, message, status=200)
+    def __init__(
+        self, kind: Kind, message: str, usage: Usage | None = None, cost: Decimal | None = None
+    ) -> None:
+        super().__init__(kind, Certainty.ANSWERED, message, status=200, cost=cost)
         self.usage = usage
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
     """A verified answer. ``lost`` is set when the disk failed under it: it was read and can be settled, but
-    not delivered."""
+    not delivered. ``cost`` is in dollars, as the provider itself says."""
 
     spool: Spool
     scanned: Scanned
     pictures: list[Picture]
     usage: Usage | None
     lost: SpoolFailed | None = None
+    cost: Decimal | None = None
 
     @property
     def images(self) -> int:
         return len(self.pictures)
+
+    @property
+    def items(self) -> list[dict[str, object]]:
+        """``data``; one item a picture."""
+        data = self.scanned.document["data"]
+        return [item for item in data if isinstance(item, dict)] if isinstance(data, list) else []
 
     def said(self, field: str) -> str | None:
         """What the answer says of ``quality`` or ``size``."""
@@ -52,11 +62,11 @@ async def receive_whole(result: ImageResult, room: SpoolRoom, *, provider: str, 
         if error is not None and not scanned.document.get("data"):
             raise error
         usage = read_usage(scanned.document)
-        return Whole(spool, scanned, _judged(scanned, usage), usage, lost)
+        return Whole(spool, scanned, _judged(scanned, usage, result.cost), usage, lost, result.cost)
     except BaseException as error:
         spool.close()
         if isinstance(error, BadAnswer):
-            raise UnusableAnswer(Kind.BAD_PAYLOAD, str(error)) from None
+            raise UnusableAnswer(Kind.BAD_PAYLOAD, str(error), cost=result.cost) from None
         raise
     finally:
         await result.aclose()
@@ -82,10 +92,10 @@ async def _fill(result: ImageResult, spool: Spool, scanner: Scanner) -> SpoolFai
     return lost
 
 
-def _judged(scanned: Scanned, usage: Usage | None) -> list[Picture]:
+def _judged(scanned: Scanned, usage: Usage | None, cost: Decimal | None) -> list[Picture]:
     try:
         return pictures(scanned)
     except EmptyAnswer as error:
-        raise UnusableAnswer(Kind.EMPTY, str(error), usage) from None
+        raise UnusableAnswer(Kind.EMPTY, str(error), usage, cost) from None
     except BadAnswer as error:
-        raise UnusableAnswer(Kind.BAD_PAYLOAD, str(error), usage) from None
+        raise UnusableAnswer(Kind.BAD_PAYLOAD, str(error), usage, cost) from None

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from config.own_catalog import catalog_of
 from config.schema import Settings
 from gateway.errors import InvalidRequest, NotFound
 from gateway.ledger.accounts.operations import AccountOperations
@@ -58,7 +59,9 @@ class Administration:
             "keys/revoke": self._revoke_key,
             "usage": self._usage,
             "status": self._status,
-            **AccountOperations(ledger.accounts, settings.organization, pepper, model_of, on_credit).table,
+            **AccountOperations(
+                ledger.accounts, settings.organization, catalog_of(settings), pepper, model_of, on_credit
+            ).table,
         }
 
     async def perform(self, operation: str, body: Mapping[str, object]) -> Json:

@@ -24,7 +24,7 @@ from gateway.ledger.tables import attempts, requests
 LONGEST_TEXT = 1024
 """Characters kept of a text that a client or a provider chose."""
 
-_OURS = ("request_id", "attempt_id", "tags", "labels", "hold")
+_OURS = ("request_id", "attempt_id", "tags", "labels", "hold", "adjustments")
 """Texts that we made ourselves: ids, and JSON that must stay whole."""
 
 Row = dict[str, Any]
@@ -89,6 +89,8 @@ def _attempt_end(entry: AttemptEnd) -> Row:
             "error_code": entry.error_code,
             "upstream_request_id": entry.upstream_request_id,
             "flags": ",".join(charge.flags) if charge and charge.flags else None,
+            "_step": entry.step,
+            "_because": entry.because,
         }
     )
     usage = _values(entry.usage or Usage())
@@ -99,6 +101,7 @@ def _attempt_end(entry: AttemptEnd) -> Row:
     row["_state"] = str(entry.state)
     row["_price_version"] = charge.price_version if charge else None
     row["_sent"] = int(entry.sent)
+    row["drill"] = int(entry.drill)
     row["images"] = entry.images
     row["cost"] = cost
     row["cost_catalogue"] = charge.catalogue if charge else None
@@ -204,6 +207,7 @@ def _end_attempt() -> Update:
         "cost_catalogue",
         "cost_reported",
         "flags",
+        "drill",
     ]
     names += ["images", *_NAMES[Usage]]
     return (
@@ -218,17 +222,20 @@ def _end_attempt() -> Update:
                 "price_version": func.coalesce(
                     bindparam("_price_version", type_=Text), attempts.c.price_version
                 ),
+                # An answer that came late is a better end, and what followed has happened all the same.
+                "step": func.coalesce(bindparam("_step", type_=Text), attempts.c.step),
+                "because": func.coalesce(bindparam("_because", type_=Text), attempts.c.because),
             }
         )
     )
 
 
 def _end_request() -> Update:
-    names = ["ended_at", "status", "error_code", "provider", "attempts", "images", "cost", "overhead_ms"]
+    names = [name for name in _NAMES[RequestEnd] if name != "request_id"]
     return (
         update(requests)
         .where(requests.c.request_id == bindparam("_request_id"), requests.c.ended_at.is_(None))
-        .values({name: bindparam(name) for name in [*names, "client_gone"]})
+        .values({name: bindparam(name) for name in names})
     )
 
 

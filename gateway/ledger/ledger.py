@@ -30,13 +30,16 @@ from gateway.ledger.epochs import EpochRow
 from gateway.ledger.keys import KeyStore
 from gateway.ledger.migrate import migrate
 from gateway.ledger.notes import Notes
-from gateway.ledger.records import AttemptEnd, End, Entry, NanoDollars, RequestEnd
+from gateway.ledger.outbox import Outbox
+from gateway.ledger.records import AttemptEnd, End, Entry, RequestEnd
 from gateway.ledger.refusals import LedgerRefused
 from gateway.ledger.reports import Dimension, UsageReport, usage
+from gateway.ledger.request_records import RequestRecords
+from gateway.ledger.results import Results
 from gateway.ledger.rollups import roll_up
 from gateway.ledger.snapshot import Snapshot, Standing
 from gateway.ledger.store import Store, is_away, open_store, unavailable, write
-from gateway.ledger.tables import SETTLED, attempts, meta, to_micros
+from gateway.ledger.tables import meta, to_micros
 from gateway.ledger.touched import ROLLUPS
 from gateway.ledger.unknowns import TOGETHER, Resolved, UnknownPolicy
 from gateway.ledger.upkeep import Upkeep
@@ -60,6 +63,9 @@ class Ledger:
         self.keys = KeyStore(store)
         self.accounts = Accounts(store)
         self.notes = Notes(store)
+        self.results = Results(store)
+        self.outbox = Outbox(store)
+        self.requests = RequestRecords(store)
         self._upkeep = Upkeep(replay=self.replay, roll_up=self.roll_up)
 
     @classmethod
@@ -195,20 +201,21 @@ class Ledger:
         """The epoch in force; None before the first."""
         return await self._store.read(epochs.current)
 
-    async def standings(self, ids: Sequence[str]) -> Mapping[str, Standing]:
-        """What the ledger says of these attempts; those without a row are absent."""
-        return await self._store.read(lambda connection: snapshot.standings(connection, ids))
-
     async def snapshot(self, ids: Sequence[str], before: datetime | None, spans: Sequence[Span]) -> Snapshot:
-        """The same, all open attempts and the sums of windows, as of one moment; see snapshot.py."""
+        """What the ledger says of these attempts (those without a row are absent), all open attempts and the
+        sums of windows, as of one moment; see snapshot.py."""
         return await self._store.read(lambda connection: snapshot.snapshot(connection, ids, before, spans))
 
-    async def mark_unknown(self, ids: Sequence[str]) -> int:
-        """Those of these attempts that are ``dispatched`` become ``unknown``; returns how many."""
-        if not ids:
-            return 0
+    async def lapse(self, ids: Sequence[str]) -> Mapping[str, Standing]:
+        """Those of these attempts that are ``dispatched`` become ``unknown``, since their leases are out;
+        returns what then stands of each that has a row."""
         now = datetime.now(UTC)
-        return await write(self._store, lambda connection: unknowns.mark_unknown(connection, ids, now))
+
+        def step(connection: Connection) -> Mapping[str, Standing]:
+            unknowns.mark_unknown(connection, ids, now)
+            return snapshot.standings(connection, ids)
+
+        return await write(self._store, step) if ids else {}
 
     async def resolve_unknown(self, older_than: timedelta, policy: UnknownPolicy) -> Sequence[Resolved]:
         """End by policy what was admitted longer than ``older_than`` ago and is still open."""
@@ -230,19 +237,6 @@ class Ledger:
             while more:
                 now = to_micros(datetime.now(UTC))
                 more = await write(self._store, partial(roll_up, rollup=rollup, now=now))
-
-    async def spent(
-        self, since: datetime, *, project_id: str | None = None, key_id: str | None = None
-    ) -> NanoDollars:
-        """What is settled for requests that were received at or after ``since``, in the given scope."""
-        query = select(func.coalesce(func.sum(attempts.c.cost), 0)).where(
-            SETTLED, attempts.c.received_at >= since
-        )
-        if project_id is not None:
-            query = query.where(attempts.c.project_id == project_id)
-        if key_id is not None:
-            query = query.where(attempts.c.key_id == key_id)
-        return NanoDollars(int(await self._store.read(lambda connection: connection.scalar(query)) or 0))
 
     async def usage(
         self, *, since: datetime | None, until: datetime, by: Sequence[Dimension], timezone: str

@@ -13,14 +13,15 @@ from sqlalchemy import Connection, inspect, select, text
 from gateway.ledger.refusals import SchemaTooNew
 from gateway.ledger.tables import meta
 
-HEAD = "0002"
+HEAD = "0006"
 """The newest revision in ``migrations/versions``."""
 
 _ADVISORY_LOCK = 0x696D61676567  # "imageg"; any fixed number that nothing else in the database uses
 
 
-def migrate(connection: Connection) -> None:
-    """Upgrade within the connection's transaction, which the caller has begun and commits.
+def migrate(connection: Connection) -> str | None:
+    """Upgrade within the connection's transaction, which the caller has begun and commits. Returns the
+    revision that was found, None for an empty database.
 
     On SQLite the transaction is ``BEGIN IMMEDIATE``, which lets one process in; on PostgreSQL an advisory
     lock does, so that replicas that start together migrate once. Raises :class:`SchemaTooNew`.
@@ -29,7 +30,7 @@ def migrate(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
     found = _revision(connection)
     if found == HEAD:
-        return
+        return found
     _upgrade(connection, found)
     if connection.execute(select(meta.c.name).where(meta.c.name == "instance_id")).first() is None:
         connection.execute(
@@ -39,6 +40,7 @@ def migrate(connection: Connection) -> None:
                 {"name": "created_at", "value": datetime.now(UTC).isoformat(timespec="seconds")},
             ],
         )
+    return found
 
 
 def _revision(connection: Connection) -> str | None:

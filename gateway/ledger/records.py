@@ -81,6 +81,9 @@ class NewAttempt:
     hold_tokens: int | None = None
     expected: NanoDollars | None = None
     """What it will probably cost; charged where the outcome stays unknown and the policy says so."""
+    size: str | None = None
+    """As it was sent, like ``quality``; a request's row has what was asked for."""
+    quality: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,11 @@ class AttemptEnd:
     sent: bool = True
     """False: the call was never sent (leave to dispatch was refused, or its first row failed). Then it does
     not count as a request, must be ``released``, and it is no error if its first row never came to be."""
+    step: str | None = None
+    """What followed a failure (``gateway.routing.decision.Step``), and ``because`` why."""
+    because: str | None = None
+    drill: bool = False
+    """The caller asked for this failure; no provider was called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +123,14 @@ class RequestEnd:
     """Sum over the attempts; None when any of them is unknown."""
     overhead_ms: int
     client_gone: bool = False
+    size_requested: str | None = None
+    """The sizes are those of the pictures that were delivered, in the words of ``x-imagegate-size``; None
+    where none were."""
+    size_sent: str | None = None
+    size_received: str | None = None
+    size_rule: str | None = None
+    adjustments: str | None = None
+    """JSON list of what else was changed."""
 
 
 End = AttemptEnd | RequestEnd

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from gateway.ledger.accounts.credits import Given, given
 from gateway.ledger.counted import USED_TOKENS, Counted, Span, counted
@@ -17,11 +17,13 @@ from gateway.ledger.tables import OPEN, attempts
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the ledger says of an attempt; ``cost`` and ``tokens`` None: not known, the hold counts."""
+    """What the ledger says of an attempt; ``cost`` and ``tokens`` None: not known, the hold counts. ``sent``
+    False: no call was made, and its request does not count."""
 
     state: AttemptState
     cost: NanoDollars | None
     tokens: int | None
+    sent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,18 @@ def snapshot(
 def standings(connection: Connection, ids: Sequence[str]) -> dict[str, Standing]:
     """Of those attempts that have a row."""
     found = {}
-    columns = (attempts.c.attempt_id, attempts.c.state, attempts.c.cost, USED_TOKENS.label("tokens"))
+    # Only a request's first attempt counts for it, and is told apart by that where it was not sent.
+    sent = or_(attempts.c.counted_requests > 0, attempts.c.ordinal > 1)
+    columns = (
+        attempts.c.attempt_id,
+        attempts.c.state,
+        attempts.c.cost,
+        USED_TOKENS.label("tokens"),
+        sent.label("sent"),
+    )
     for part in chunks(ids):
         for row in connection.execute(select(*columns).where(attempts.c.attempt_id.in_(part))):
-            found[row.attempt_id] = Standing(AttemptState(row.state), row.cost, row.tokens)
+            found[row.attempt_id] = Standing(AttemptState(row.state), row.cost, row.tokens, bool(row.sent))
     return found
 
 

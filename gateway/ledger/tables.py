@@ -76,10 +76,8 @@ metadata = MetaData()
 _STATES = ", ".join(f"'{state}'" for state in AttemptState)
 
 # Literals and not parameters: a planner uses a partial index only for a condition it can read.
-SETTLED = text(f"attempts.state = '{AttemptState.SETTLED}'")
 ENDED = text(f"attempts.state IN ('{AttemptState.SETTLED}', '{AttemptState.RELEASED}')")
 OPEN = text(f"attempts.state IN ('{AttemptState.DISPATCHED}', '{AttemptState.UNKNOWN}')")
-_SETTLED = text(f"state = '{AttemptState.SETTLED}'")
 _ENDED = text(f"state IN ('{AttemptState.SETTLED}', '{AttemptState.RELEASED}')")
 _OPEN = text(f"state IN ('{AttemptState.DISPATCHED}', '{AttemptState.UNKNOWN}')")
 
@@ -136,6 +134,11 @@ requests = Table(
     Column("cost", BigInt),
     Column("overhead_ms", Integer),
     Column("client_gone", Integer, nullable=False, server_default=text("0")),
+    Column("size_requested", Text),
+    Column("size_sent", Text),
+    Column("size_received", Text),
+    Column("size_rule", Text),
+    Column("adjustments", Text, comment="JSON list"),
     CheckConstraint("client_gone IN (0, 1)", name="requests_client_gone"),
     CheckConstraint("cost >= 0", name="requests_cost"),
     CheckConstraint("(ended_at IS NULL) = (status IS NULL)", name="requests_end"),
@@ -188,6 +191,11 @@ attempts = Table(
     Column("cost_reported", BigInt, comment="the answer's own"),
     Column("flags", Text, comment="comma-separated, see gateway/images/pricing.py"),
     Column("images", Integer),
+    Column("size", Text),
+    Column("quality", Text),
+    Column("step", Text, comment="next, same_again or stop"),
+    Column("because", Text, comment="see gateway/routing/decision.py"),
+    Column("drill", Integer, nullable=False, server_default=text("0")),
     CheckConstraint(f"state IN ({_STATES})", name="attempts_state"),
     CheckConstraint(f"(state = '{AttemptState.DISPATCHED}') = (ended_at IS NULL)", name="attempts_end"),
     CheckConstraint("cost >= 0", name="attempts_cost"),
@@ -199,27 +207,6 @@ attempts = Table(
         f"state <> '{AttemptState.RELEASED}' OR cost IS NULL OR cost = 0", name="attempts_released"
     ),
     UniqueConstraint("request_id", "ordinal", name="attempts_ordinal"),
-    # Rows enter these when they settle, so a dispatch costs no index but the two it needs. ``state`` is in
-    # them, though it is always the same, because SQLite would otherwise read the table for it.
-    Index("attempts_spent", "received_at", "cost", "state", sqlite_where=_SETTLED, postgresql_where=_SETTLED),
-    Index(
-        "attempts_spent_by_project",
-        "project_id",
-        "received_at",
-        "cost",
-        "state",
-        sqlite_where=_SETTLED,
-        postgresql_where=_SETTLED,
-    ),
-    Index(
-        "attempts_spent_by_key",
-        "key_id",
-        "received_at",
-        "cost",
-        "state",
-        sqlite_where=_SETTLED,
-        postgresql_where=_SETTLED,
-    ),
     Index("attempts_received", "received_at"),
     # What has ended, by the window it counts in: read where the rollup does not know it yet.
     Index("attempts_counted", "admitted_at", sqlite_where=_ENDED, postgresql_where=_ENDED),

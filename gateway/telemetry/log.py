@@ -18,7 +18,6 @@ _QUIET = (
     "httpx2",
     "httpcore",
     "aiohttp",
-    "aiosqlite",
     "sqlalchemy",
     "alembic",
     "asyncio",

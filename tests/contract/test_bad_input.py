@@ -1,7 +1,9 @@
 """What a client can send wrong, and what it is told: in OpenAI's envelope, before anybody is asked to pay.
 
-Promise of every row: the status, ``param`` and ``code`` it names, the four keys of the envelope,
-``x-should-retry`` as failures f01 to f07 ask, no call to the engine, and no file left behind.
+Promise of every row in strict mode, which gives OpenAI's refusals: the status, ``param`` and ``code`` it
+names, the four keys of the envelope, ``x-should-retry`` as failures f01 to f07 ask, no call to the engine,
+and no file left behind. In snap mode the same, but for what can be served there (:data:`SERVED`) and for
+what has a code of its own there (:data:`OTHERWISE`).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -300,7 +302,8 @@ FIELD_ROWS = [
     gen("stream", {"stream": "yes"}, "stream", TYPE, "expected a boolean"),
     gen("user is a number", {"user": 5}, "user", TYPE, "expected a string"),
     gen("user with NUL", {"user": "a\x00b"}, "user", VALUE, "NUL"),
-    gen("url answers", {"response_format": "url"}, "response_format", VALUE, "b64_json"),
+    gen("url answers", {"response_format": "url"}, "response_format", UNKNOWN, "response"),
+    gen("another response_format", {"response_format": "png"}, "response_format", UNKNOWN, "response"),
     gen("null response_format", {"response_format": None}, "response_format", UNKNOWN, "response"),
     gen("complexity on 2", {"complexity": "low"}, "complexity", UNSUPPORTED, "does not support"),
     gen(
@@ -489,9 +492,7 @@ FORM_ROWS = [
         413,
     ),
     sent("text too large", (text("prompt", "x" * 41_000),), "prompt", "field_too_large", "40960", 413),
-    sent(
-        "picture sent as text", (text("image", bytes(60_000)),), "image", "field_too_large", "file name", 413
-    ),
+    sent("picture sent as text", (*BASICS, text("image", bytes(60_000))), "image", TYPE, "file name"),
     sent(
         "header too large",
         (text("a", "x", "\r\nX-A: " + "y" * 9_000),),
@@ -569,12 +570,67 @@ OTHER_ROWS = [
 ROWS = JSON_ROWS + FIELD_ROWS + EDIT_ROWS + FORM_ROWS + OTHER_ROWS
 
 
+SERVED = {
+    "style",
+    "fidelity on generations",
+    "fidelity",
+    "another model's quality",
+    "size step",
+    "size too small",
+    "size edge",
+    "size too large",
+    "size ratio",
+    "size of a fixed model",
+    "url answers",
+    "null response_format",
+    "complexity on 2",
+    "images in a form",
+}
+"""Rows that OpenAI refuses and that are served in snap mode."""
+
+IMAGE = "unsupported_image"
+OTHERWISE = {
+    "another response_format": ("response_format", VALUE, "'url' and 'b64_json'"),
+    "images is an object": ("images.image_url", MISSING, "image_url"),
+    "images of strings": ("images[0]", VALUE, "https URL"),
+    "mask is a string": ("mask", VALUE, "https URL"),
+    "mask and markup": ("markup", "unsupported_value", "combined"),
+    "images as text": ("images", VALUE, "https URL"),
+    "image as text": ("image", VALUE, "https URL"),
+    "picture sent as text": ("image", VALUE, "https URL"),
+    "text in a data URL": ("images[0].image_url", IMAGE, "'image/jpeg', 'image/png', and 'image/webp'."),
+    "text as picture": ("image", IMAGE, "Invalid file 'image': unsupported mimetype"),
+    "second of two is a gif": ("image", IMAGE, "Invalid file 'image[1]': unsupported mimetype"),
+    "mask is a jpeg": ("mask", IMAGE, "Supported file formats are 'image/png'."),
+}
+"""What snap mode says of a row: param, code and words."""
+
+
 def test_the_table_is_long_and_its_names_differ() -> None:
-    assert len({row.name for row in ROWS}) == len(ROWS) >= 60
+    names = {row.name for row in ROWS}
+    assert len(names) == len(ROWS) >= 60
+    assert names >= SERVED | set(OTHERWISE)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_f01_bad_input_is_refused_in_words_before_anything_is_paid(server: Face, row: Row) -> None:
+    assert_refused(replace(server, mode="strict"), row)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.name not in SERVED], ids=lambda row: row.name)
+def test_f01_so_it_is_in_snap_mode_where_nothing_near_it_can_be_served(server: Face, row: Row) -> None:
+    param, code, says = OTHERWISE.get(row.name, (row.param, row.code, row.says))
+    assert_refused(server, replace(row, param=param, code=code, says=says))
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.name in SERVED], ids=lambda row: row.name)
+def test_what_openai_refuses_and_a_model_can_come_near_to_is_served_in_snap_mode(row: Row) -> None:
+    with face() as server:
+        assert row.send(server).status == 200
+        assert len(server.engine.plans[0].candidates) == 1
+
+
+def assert_refused(server: Face, row: Row) -> None:
     reply = row.send(server)
     error = reply.error
     assert (reply.status, error["param"], error["code"]) == (row.status, row.param, row.code), error

@@ -16,6 +16,8 @@ import httpx
 from tests.contract.gateway_here import KEY, Here, gateway_here
 from tests.simulators.openai_upstream import Upstream
 
+DAY = {"spend_usd": 1, "per": "day"}
+
 HIGH = 210_845_000
 """Nano-dollars held for :func:`high`; 0.21072 for the picture and 25 tokens of text at most."""
 
@@ -58,6 +60,19 @@ async def budgeted(
 
 async def high(here: Here, **fields: Any) -> httpx.Response:
     return await here.generate(prompt="a red cat", quality="high", **fields)
+
+
+def spent(call: Any) -> float:
+    """Dollars that the upstream billed for a call, by its own record."""
+    usage = call.usage
+    if usage is None:
+        return 0.0
+    return float(round(usage["input_tokens"] * 5_000 + usage["output_tokens"] * 30_000) / 1e9)
+
+
+def billed(upstream: Upstream) -> float:
+    """Dollars for all its calls."""
+    return round(sum(spent(call) for call in upstream.images), 9)
 
 
 async def standing(here: Here, limit: int = 0) -> tuple[float, float, float]:

@@ -135,7 +135,7 @@ async def test_f52_a_reader_that_stalls_is_cut_and_costs_the_upstream_nothing(
     assert (await one.generate()).status_code == 200
     with caplog.at_level(logging.WARNING):
         await asyncio.sleep(1.8)
-    room = one.gateway.engine._room
+    room = one.gateway.room
     assert room.in_memory == 0
     (slow, _), (attempt, _) = await one.rows("requests"), await one.rows("attempts")
     assert slow["client_gone"] == 1
@@ -161,14 +161,14 @@ async def test_an_error_after_the_status_line_is_an_event(
     one: Here, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "FIRST_BYTE", 0.2)
-    upstream.plan(on.error("rate_limit", delay=0.6))
+    upstream.plan(on.error("invalid_key", delay=0.6))
     response = await one.generate(stream=True)
     assert response.status_code == 200
     event = response.text.strip()
     assert event.startswith("event: error\ndata: ")
     error = json.loads(event.split("data: ", 1)[1])
     assert error["type"] == "error"
-    assert error["error"]["code"] == "rate_limit_exceeded"
+    assert error["error"]["code"] == "upstream_auth_failed"
 
 
 async def test_a_stream_whose_client_leaves_is_still_settled(one: Here, upstream: Upstream) -> None:
@@ -179,7 +179,7 @@ async def test_a_stream_whose_client_leaves_is_still_settled(one: Here, upstream
             break
     (attempt,) = await one.rows("attempts")
     assert attempt["state"] == "settled"
-    assert one.gateway.engine._room.in_memory == 0
+    assert one.gateway.room.in_memory == 0
 
 
 async def test_one_connection_more_than_allowed_is_told_so(upstream: Upstream, tmp_path: Path) -> None:

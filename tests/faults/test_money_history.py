@@ -6,10 +6,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -19,33 +18,14 @@ from gateway.quota.local import LocalQuotaStore
 from gateway.quota.outcomes import Admitted, Epoch, Reservation
 from gateway.quota.terms import Limit, Measure, Scope
 from gateway.quota.windows import Calendar
-from tests import servers
-from tests.conftest import NOT_TESTED
 from tests.contract.gateway_here import Here
-from tests.faults.budgeted import HIGH, budgeted, high, locked, refused, standing, until_standing
+from tests.faults.budgeted import DAY, HIGH, billed, budgeted, high, locked, refused, standing, until_standing
 from tests.simulators import behaviours as on
 from tests.simulators.openai_upstream import Upstream
 from tests.soak.stores import Redis
 
-DAY = {"spend_usd": 1, "per": "day"}
 NOTHING = (0.0, 0.0, 0.0)
 _BODY = {"model": "gpt-image-2", "prompt": "x", "size": "1024x1024", "quality": "low"}
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Redis]:
-    try:
-        running = Redis(tmp_path / "redis")
-    except servers.NotObtainable as missing:
-        pytest.skip(f"{NOT_TESTED}{missing}")
-    with running:
-        yield running
-
-
-@pytest.fixture
-async def one(upstream: Upstream, tmp_path: Path) -> AsyncIterator[Here]:
-    async with budgeted(upstream, tmp_path, DAY) as here:
-        yield here
 
 
 def say(redis: Redis, *words: str) -> bytes:
@@ -53,16 +33,6 @@ def say(redis: Redis, *words: str) -> bytes:
     with socket.create_connection(("127.0.0.1", redis.port), 2) as link:
         link.sendall((" ".join(words) + "\r\n").encode())
         return link.recv(4096)
-
-
-def billed(upstream: Upstream) -> float:
-    """Dollars, by the upstream's own record."""
-    nano = 0
-    for call in upstream.images:
-        usage: Any = call.usage
-        if usage is not None:
-            nano += usage["input_tokens"] * 5_000 + usage["output_tokens"] * 30_000
-    return round(nano / 1e9, 9)
 
 
 async def test_34732_40095_26672_parallel_calls_do_not_pass_the_same_check(

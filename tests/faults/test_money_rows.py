@@ -7,7 +7,7 @@ import asyncio
 import base64
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -22,41 +22,28 @@ from structlog.testing import CapturingLogger
 from gateway.ledger import epochs
 from gateway.ledger import store as ledger_store
 from gateway.ledger.ledger import Ledger
-from tests import servers
-from tests.conftest import NOT_TESTED
 from tests.contract.gateway_here import KEY, Here
-from tests.faults.budgeted import HIGH, budgeted, config, high, locked, refused, standing, until_standing
+from tests.faults.budgeted import (
+    DAY,
+    HIGH,
+    billed,
+    budgeted,
+    config,
+    high,
+    locked,
+    refused,
+    spent,
+    standing,
+    until_standing,
+)
 from tests.gateway_process import Gateway
 from tests.simulators import behaviours as on
 from tests.simulators.openai_upstream import Upstream
 from tests.simulators.process import UpstreamProcess
 from tests.soak.stores import Redis
 
-DAY = {"spend_usd": 1, "per": "day"}
 COST = 7024 * 30_000
 LOW = 196 * 30_000
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Redis]:
-    try:
-        running = Redis(tmp_path / "redis")
-    except servers.NotObtainable as missing:
-        pytest.skip(f"{NOT_TESTED}{missing}")
-    with running:
-        yield running
-
-
-@pytest.fixture
-async def one(upstream: Upstream, tmp_path: Path) -> AsyncIterator[Here]:
-    async with budgeted(upstream, tmp_path, DAY) as here:
-        yield here
-
-
-def spent(call: Any) -> float:
-    """Dollars that the upstream billed for a call."""
-    usage = call.usage
-    return float(round(usage["input_tokens"] * 5_000 + usage["output_tokens"] * 30_000) / 1e9)
 
 
 async def test_f09_a_rate_is_refused_with_the_wait_and_nothing_is_sent(
@@ -101,9 +88,9 @@ async def test_f13_of_64_parallel_requests_exactly_the_4_that_fit_are_sent(
                 assert error["type"] == "insufficient_quota"
         rows = await here.rows("attempts")
         assert [row["hold_amount"] for row in rows] == [HIGH] * 4
-        billed = round(sum(spent(call) for call in upstream.images), 9)
-        assert await standing(here) == (billed, 0, 0)
-        assert sum(row["cost"] for row in rows) == round(billed * 1e9) <= 1_000_000_000
+        used = billed(upstream)
+        assert await standing(here) == (used, 0, 0)
+        assert sum(row["cost"] for row in rows) == round(used * 1e9) <= 1_000_000_000
 
 
 async def test_f14_a_price_that_is_not_known_is_refused_under_a_dollar_limit(
@@ -151,7 +138,7 @@ async def test_f16_an_allowance_is_spent_and_then_dollars_are_refused(
         assert [answer.status_code for answer in answers] == [200, 200, 503, 503]
         refused(answers[-1], 503, "budget_store_unavailable", again=True)
         redis.start()
-        await until_standing(here, round(sum(spent(call) for call in upstream.images), 9))
+        await until_standing(here, billed(upstream))
         assert len(upstream.images) == 3
 
 

@@ -16,9 +16,9 @@ from time import perf_counter, sleep
 import pytest
 
 from gateway.quota import connection
+from gateway.quota.clock import wall_clock
 from gateway.quota.errors import QuotaUnavailable, Rebuilding, StoreAway, UnsafeStore
 from gateway.quota.holds import Hold, State
-from gateway.quota.local import wall_clock
 from gateway.quota.outcomes import Admitted, Epoch, OpenHold, Reservation
 from gateway.quota.redis import RedisQuotaStore
 from gateway.quota.store import KEEP_MS

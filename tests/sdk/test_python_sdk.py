@@ -196,9 +196,22 @@ def test_a_wrong_key_is_an_authentication_error(gateway: Gateway) -> None:
     assert error.response.headers["www-authenticate"].startswith("Bearer")
 
 
-def test_a_bad_size_is_a_bad_request_that_says_what_is_good(client: OpenAI) -> None:
+STRICT = {"x-imagegate-size-mode": "strict"}
+"""Asks for OpenAI's own refusals in place of the nearest thing that can be served."""
+
+
+def test_a_size_that_openai_refuses_is_served_as_the_nearest_and_told(client: OpenAI) -> None:
+    raw = client.images.with_raw_response.generate(model="gpt-image-2", prompt=PROMPT, size="1792x936")
+    answer = raw.parse()
+    assert answer.size == "1792x944"
+    assert [image.size for image in pictures(answer)] == [(1792, 944)]
+    told = 'requested="1792x936", sent="1792x944", received="1792x944", rule=step'
+    assert raw.headers["x-imagegate-size"] == told
+
+
+def test_in_strict_mode_a_bad_size_is_a_bad_request_that_says_what_is_good(client: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        client.images.generate(model="gpt-image-2", prompt=PROMPT, size="1792x936")
+        client.images.generate(model="gpt-image-2", prompt=PROMPT, size="1792x936", extra_headers=STRICT)
     error = caught.value
     assert (error.param, error.code, error.type) == ("size", "invalid_value", "image_generation_user_error")
     assert "divisible by 16" in error.message
@@ -212,7 +225,8 @@ def test_a_bad_size_is_a_bad_request_that_says_what_is_good(client: OpenAI) -> N
         ({"quality": "ultra"}, "quality", "invalid_value"),
         ({"output_format": "bogus"}, "output_format", "invalid_value"),
         ({"prompt": ""}, "prompt", "empty_string"),
-        ({"style": "vivid"}, "style", "unknown_parameter"),
+        ({"style": "vivid", "extra_headers": STRICT}, "style", "unknown_parameter"),
+        ({"extra_body": {"qualty": "low"}}, "qualty", "unknown_parameter"),
     ],
 )
 def test_a_bad_field_is_named(client: OpenAI, fields: dict[str, object], param: str, code: str) -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from config.catalog import load_catalog
+from config.catalog import Catalog
 from config.schema import OrganizationSettings
 from gateway.errors import InvalidRequest
 from gateway.ledger.accounts.accounts import Accounts, Cursor
@@ -36,19 +36,22 @@ BILLED_AFTER = timedelta(days=1)
 
 
 class AccountOperations:
-    """``pepper`` is asked only where something is signed or checked; ``model_of`` and ``on_credit`` as of
+    """``catalog`` tells dated names of one model and pictures from all else on a bill. ``pepper`` is asked
+    only where something is signed or checked; ``model_of`` and ``on_credit`` as of
     :class:`gateway.ledger.administration.Administration`."""
 
     def __init__(
         self,
         accounts: Accounts,
         organization: OrganizationSettings,
+        catalog: Catalog,
         pepper: Callable[[], bytes],
         model_of: Callable[[str], str],
         on_credit: Callable[[], Awaitable[None]],
     ) -> None:
         self._accounts = accounts
         self._organization = organization
+        self._by_model = names_in(catalog)
         self._pepper = pepper
         self._model_of = model_of
         self._on_credit = on_credit
@@ -180,7 +183,7 @@ class AccountOperations:
         if not days:
             raise InvalidRequest("'days' is empty.", param="days")
         by_model = body.get("by_model") is not False
-        theirs, names = _theirs(body), BY_MODEL if by_model else BY_DAY
+        theirs, names = _theirs(body), self._by_model if by_model else BY_DAY
         tolerance = _tolerance(body)
         if body.get("resolve") is True:
             _check_billed_by_now(days)
@@ -272,17 +275,16 @@ def comparison_json(found: Comparison, tolerance: Tolerance) -> Json:
     }
 
 
-def _named(model: str) -> str:
-    """One name for a model and its dated ones."""
-    entry = load_catalog().get(model)
-    return model if entry is None else entry.id
+def names_in(catalog: Catalog) -> ModelNames:
+    """The catalog's models, each with its dated names."""
+
+    def named(model: str) -> str:
+        entry = catalog.get(model)
+        return model if entry is None else entry.id
+
+    return ModelNames(named, lambda model: catalog.get(model) is not None)
 
 
-def _is_ours(model: str) -> bool:
-    return load_catalog().get(model) is not None
-
-
-BY_MODEL = ModelNames(_named, _is_ours)
 BY_DAY = ModelNames(lambda _: ALL_MODELS, lambda _: True)
 
 

@@ -49,6 +49,7 @@ class Client:
 
 
 AI = ("ai", "7.0.173")
+NO_EDITS = (("edit, 2 files", "has no edits"),)
 
 PUBLISHED = (
     *(
@@ -63,6 +64,22 @@ PUBLISHED = (
     Client("Vercel AI SDK", "npm", (AI, ("@ai-sdk/openai", "4.0.118")), "ai_sdk.mjs", "openai"),
     Client("Vercel AI SDK", "npm", (AI, ("@ai-sdk/openai-compatible", "3.0.92")), "ai_sdk.mjs", "compatible"),
     Client("LiteLLM as a client", "PyPI", (("litellm", "1.106.2"),), "litellm_client.py", "sync"),
+    Client(
+        "LangChain's `DallEAPIWrapper`, Python",
+        "PyPI",
+        (("langchain-community", "0.4.2"), ("openai", "3.52.0")),
+        "langchain_python.py",
+        "sync",
+        NO_EDITS,
+    ),
+    Client(
+        "LangChain's `DallEAPIWrapper`, Node",
+        "npm",
+        (("@langchain/openai", "1.6.0"), ("@langchain/core", "1.2.13")),
+        "langchain_node.mjs",
+        "tool",
+        NO_EDITS,
+    ),
 )
 
 

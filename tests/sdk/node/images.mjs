@@ -102,7 +102,11 @@ const tests = {
     const generate = (fields, by = client) => by.images.generate({ model: "gpt-image-2", prompt, ...fields });
     const stranger = new OpenAI({ baseURL: `${BASE_URL}/v1`, apiKey: "wrong", maxRetries: 0 });
     await refused(generate({}, stranger), OpenAI.AuthenticationError, { status: 401, code: "invalid_api_key" });
-    await refused(generate({ size: "1792x936" }), OpenAI.BadRequestError, { param: "size", code: "invalid_value" });
+    const strict = client.withOptions({ defaultHeaders: { "x-imagegate-size-mode": "strict" } });
+    await refused(generate({ size: "1792x936" }, strict), OpenAI.BadRequestError, {
+      param: "size", code: "invalid_value",
+    });
+    assert.equal((await generate({ size: "1792x936" })).size, "1792x944");
     await refused(generate({ prompt: undefined }), OpenAI.BadRequestError, {
       param: "prompt", code: "missing_required_parameter",
     });

@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ledger.accounts.operations import BY_DAY, BY_MODEL
+from config.catalog import load_catalog
+from config.catalog_settings import CatalogSettings
+from config.own_catalog import read_catalog
+from gateway.ledger.accounts.operations import BY_DAY, names_in
 from gateway.ledger.accounts.reconciliation import (
     Comparison,
     Doubtful,
@@ -28,6 +31,7 @@ from tests.unit.ledger.entries import attempt, end, request, stored_attempts
 DAY = date(2024, 8, 5)
 NOON = datetime(2024, 8, 5, 12, tzinfo=UTC)
 CENT = 10_000_000
+BY_MODEL = names_in(load_catalog())
 
 
 def ours(settled: int, *doubtful: tuple[int | None, int | None], running: int = 0, unpriced: int = 0) -> Ours:
@@ -145,6 +149,14 @@ async def test_a_dated_name_is_its_model_and_what_is_no_picture_is_left_out(ledg
         ("gpt-image-1-mini", 0, 30 * CENT, Verdict.DIFFERS),
         ("gpt-image-2", 10 * CENT, 10 * CENT, Verdict.AGREES),
     ]
+
+
+def test_models_that_the_operator_describes_are_known_by_all_their_names() -> None:
+    own = CatalogSettings.model_validate({"id": "gpt-image-9", "aliases": ["gpt-image-9-2027-01-01"]})
+    names = names_in(read_catalog([own])[0])
+    assert names.one("gpt-image-9-2027-01-01") == "gpt-image-9"
+    assert names.is_known("gpt-image-9")
+    assert not names.is_known("gpt-6-astra")
 
 
 async def test_a_bill_without_models_is_compared_by_day(ledger: Ledger) -> None:

@@ -29,8 +29,10 @@ from gateway.engine.answer import Answer, RequestFacts
 from gateway.images.call import ImageCall
 from gateway.ledger.keyformat import digest, new_key
 from gateway.ledger.keys import KeyRecord
+from gateway.media.store import MediaStore
 from gateway.quota.of_settings import LimitBook
 from gateway.routing.directory import ModelDirectory, PublicModel, Target
+from gateway.routing.plan import Plan, plan
 from providers.base import InputFile
 
 KEY = "sk-test-declared-key-0123456789"
@@ -91,7 +93,8 @@ def directory_of(*names: str) -> ModelDirectory:
 
 @dataclass
 class FakeEngine:
-    """Keeps what it was asked for; ``work`` may fail or wait; ``answer`` is what it gives back."""
+    """Keeps what it was asked for, once it has a plan for it as the real one must; ``work`` may fail or wait;
+    ``answer`` is what it gives back."""
 
     calls: list[ImageCall] = field(default_factory=list)
     callers: list[Caller] = field(default_factory=list)
@@ -101,8 +104,11 @@ class FakeEngine:
     work: Callable[[ImageCall], Awaitable[None]] | None = None
     chunks: Callable[[], AsyncIterator[bytes]] | None = None
     length: int | None = 2
+    directory: ModelDirectory = field(default_factory=lambda: ModelDirectory([]))
+    plans: list[Plan] = field(default_factory=list)
 
     async def run(self, call: ImageCall, model: PublicModel, caller: Caller, facts: RequestFacts) -> Answer:
+        self.plans.append(plan(call, model, caller, self.directory))
         self.calls.append(call)
         self.callers.append(caller)
         self.facts.append(facts)
@@ -126,6 +132,19 @@ class FakeEngine:
 async def _braces() -> AsyncIterator[bytes]:
     yield b"{"
     yield b"}"
+
+
+class FakeDryRuns:
+    """Tells the model's name; keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[ImageCall] = []
+
+    async def tell(
+        self, call: ImageCall, model: PublicModel, caller: Caller, facts: RequestFacts
+    ) -> Mapping[str, object]:
+        self.calls.append(call)
+        return {"estimated": True, "model": model.name}
 
 
 class FakeKeys:
@@ -185,6 +204,8 @@ class Face:
     keys: FakeKeys
     app: Any
     uploads: Path
+    mode: str | None = None
+    """What ``x-imagegate-size-mode`` says in every request; None: nothing."""
 
     def request(
         self,
@@ -197,6 +218,8 @@ class Face:
         link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             sent = {"authorization": f"Bearer {key}"} if key else {}
+            if self.mode is not None:
+                sent["x-imagegate-size-mode"] = self.mode
             link.request(method, path, body, {**sent, **(headers or {})})
             answer = link.getresponse()
             return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
@@ -252,21 +275,25 @@ def face(
     ready: Callable[[], Awaitable[bool]] | None = None,
     normalization: Mapping[str, object] | None = None,
     quota: Standings | None = None,
+    media: MediaStore | None = None,
 ) -> Iterator[Face]:
-    """Serve until the block ends. With ``quota``, ``/v1/usage`` too."""
+    """Serve until the block ends. With ``quota``, ``/v1/usage`` too; with ``media``, ``/media``."""
     engine, keys = engine or FakeEngine(), keys or FakeKeys()
+    engine.directory = directory = directory or directory_of(*MODELS)
     settings = settings or settings_with()
     if normalization:
         settings = Settings.model_validate({**settings.model_dump(), "normalization": normalization})
     parts = ApiParts(
         settings=settings,
-        directory=directory or directory_of(*MODELS),
+        directory=directory,
         catalog=load_catalog(),
         engine=engine,
         authenticator=Authenticator(settings, keys, PEPPER),
+        dry_runs=FakeDryRuns(),
         ready=ready or _yes,
         limits=LimitBook(settings, load_catalog()) if quota else None,
         quota=quota,
+        media=media,
         today=lambda: TODAY,
     )
     app = build_app(parts)

@@ -5,22 +5,29 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import structlog
 from openai import OpenAI
 
-from gateway.api.uploads import MEMORY
+from config.catalog import load_catalog
+from config.schema import Settings
+from gateway.api.understanding import Understanding
 from gateway.errors import Unavailable
 from gateway.images.call import ImageCall
+from gateway.media.uploads import MEMORY
+from gateway.routing.directory import ModelDirectory, PublicModel, Target
 from providers.base import InputFile, InputRef
 from tests.unit.api.serving import (
     KEY,
     PNG,
     FakeEngine,
+    FakeKeys,
     face,
     file,
     settings_with,
@@ -53,6 +60,24 @@ def test_json_and_forms_make_equal_calls() -> None:
         assert (form.params, form.prompt, form.model) == (sent.params, sent.prompt, sent.model)
         assert list(sent.images) == [InputRef(url)]
         assert server.engine.read == [PNG]
+
+
+def test_long_words_of_any_encoding_are_read_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    reading = Understanding.call
+
+    def watched(*arguments: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return reading(*arguments)
+
+    monkeypatch.setattr(Understanding, "call", watched)
+    long = base64.b64encode(PNG + bytes(300_000)).decode()
+    with face() as server:
+        assert server.edit_form(*BASICS, text("image", long)).status == 200
+        body = {"model": "gpt-image-2", "prompt": "a dot", "image": long}
+        assert server.post_json("/v1/images/edits", body).status == 200
+        assert server.edit_form(*BASICS, file("image", PNG + bytes(300_000))).status == 200
+    assert [name.startswith("asyncio_") for name in threads] == [True, True, False]
 
 
 def test_the_engine_is_told_who_asks_and_as_what() -> None:
@@ -271,3 +296,94 @@ def _post(link: Any, body: bytes) -> None:
     head = f"POST /v1/images/generations HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {KEY}\r\n"
     head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     link.sendall(head.encode() + body)
+
+
+def test_the_mode_of_a_request_its_project_and_its_model_is_what_calls_are_served_in() -> None:
+    with face() as server:
+        server.generate(size="512x512")
+        assert server.engine.calls[-1].strict is False
+        assert replace(server, mode="strict").generate(size="512x512").error["param"] == "size"
+        assert replace(server, mode="strict").generate(size="1024x1024").status == 200
+        assert server.engine.calls[-1].strict is True
+        error = replace(server, mode="loose").generate().error
+        assert (error["param"], error["code"]) == ("x-imagegate-size-mode", "invalid_value")
+    with face(normalization={"mode": "strict"}) as server:
+        assert server.generate(quality="hd").error["param"] == "quality"
+        assert replace(server, mode="snap").generate(quality="hd").status == 200
+
+
+def test_links_are_the_default_where_callers_expect_them() -> None:
+    with face(normalization={"legacy_models": "gpt-image-2"}) as server:
+        body = {"model": "gpt-image-2", "prompt": "a dot"}
+        for path, fields, wanted in (
+            ("/v1/images/generations", {}, "b64_json"),
+            ("/v1/images/generations", {"response_format": "url"}, "url"),
+            ("/openai/v1/images/generations", {}, "url"),
+            ("/openai/v1/images/generations", {"response_format": "b64_json"}, "b64_json"),
+            ("/v1/images/generations", {"model": "dall-e-3"}, "url"),
+            ("/openai/deployments/gpt-image-2/images/generations", {}, "b64_json"),
+        ):
+            assert server.post_json(path, {**body, **fields}).status == 200
+            assert server.engine.calls[-1].delivery.response_format == wanted
+            assert "response_format" not in server.engine.plans[-1].candidates[0].fitted.call.params
+
+
+def test_a_report_in_the_body_is_asked_for_by_a_header() -> None:
+    with face() as server:
+        document = json.dumps({"model": "sandbox", "prompt": "x"}).encode()
+        for word, told in (("body", True), ("headers", False)):
+            headers = {"content-type": "application/json", "x-imagegate-report": word}
+            assert server.request("POST", "/v1/images/generations", document, headers).status == 200
+            assert server.engine.calls[-1].delivery.report is told
+
+
+def test_a_retired_name_is_served_with_its_own_words() -> None:
+    with face(normalization={"legacy_models": "gpt-image-2"}) as server:
+        reply = server.generate(model="dall-e-3", size="1792x1024", quality="hd", style="vivid", n=1)
+        assert reply.status == 200
+        assert reply.headers["x-imagegate-model"] == "gpt-image-2"
+        fitted = server.engine.plans[0].candidates[0].fitted
+        assert dict(fitted.call.params) == {"size": "1792x1024", "quality": "high", "n": 1}
+        assert [(one.field, one.was, one.now) for one in fitted.adjustments] == [
+            ("model", "dall-e-3", "gpt-image-2"),
+            ("quality", "hd", "high"),
+            ("style", "vivid", None),
+        ]
+    with face() as server:
+        assert "legacy_models: gpt-image-2" in server.generate(model="dall-e-3").error["message"]
+
+
+def test_a_picture_may_be_a_text_of_a_form_far_beyond_other_texts() -> None:
+    upload = {"max_field": "1KiB", "json_memory": "1MiB"}
+    picture = base64.b64encode(PNG + b"\xff" * 300_000 + bytes(-(len(PNG) + 300_000) % 3)).decode()
+    with face(settings_with(upload=upload)) as server:
+        for _ in range(4):
+            assert server.edit_form(*BASICS, text("image[]", picture), file("image[]")).status == 200
+        first, second = server.engine.calls[-1].images
+        assert first == InputRef(f"data:image/png;base64,{picture}")
+        assert isinstance(second, InputFile)
+        reply = server.edit_form(*BASICS, *[text("image[]", picture)] * 3)
+        assert (reply.status, reply.error["code"]) == (503, "too_many_json_bodies")
+        assert server.edit_form(text("prompt", "x" * 2000)).error["code"] == "field_too_large"
+
+
+def test_a_projects_mode_and_report_hold_for_all_its_keys() -> None:
+    settings = settings_with().model_dump()
+    settings["organization"]["projects"][0]["normalization"] = {"mode": "strict", "report": "body"}
+    keys = FakeKeys()
+    with face(Settings.model_validate(settings), keys=keys) as server:
+        body = {"model": "gpt-image-2", "prompt": "x", "size": "512x512"}
+        for key in (KEY, keys.add(), keys.add(models=["gpt-image-2"])):
+            assert server.post_json("/v1/images/generations", body, key).error["param"] == "size"
+            assert server.post_json("/v1/images/generations", {**body, "size": "auto"}, key).status == 200
+            assert server.engine.calls[-1].delivery.report is True
+        assert server.post_json("/v1/images/generations", body, keys.add("elsewhere")).status == 200
+        assert server.engine.calls[-1].delivery.report is False
+
+
+def test_a_models_mode_holds_where_nobody_else_has_a_word() -> None:
+    entry = load_catalog().describe("openai", "gpt-image-2")
+    model = PublicModel("poster", (Target("p", "gpt-image-2", entry),), entry, mode="strict")
+    with face(directory=ModelDirectory([model])) as server:
+        assert server.generate(model="poster", size="512x512").error["param"] == "size"
+        assert replace(server, mode="snap").generate(model="poster", size="512x512").status == 200

@@ -11,8 +11,8 @@ from config.schema import UploadSettings
 from gateway.api.body import Body
 from gateway.api.form_names import put, split_name
 from gateway.api.multipart import Form, boundary_of, read_form
-from gateway.api.uploads import MEMORY, Uploads
 from gateway.errors import InvalidRequest
+from gateway.media.uploads import MEMORY, Uploads
 from tests.unit.api.serving import PNG, file, form, text
 
 

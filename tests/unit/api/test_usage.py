@@ -17,9 +17,10 @@ import pytest
 from config.catalog import load_catalog
 from config.schema import Settings
 from gateway.api.openapi import document
+from gateway.quota.clock import wall_clock
 from gateway.quota.errors import StoreAway
 from gateway.quota.holds import Amounts
-from gateway.quota.local import LocalQuotaStore, wall_clock
+from gateway.quota.local import LocalQuotaStore
 from gateway.quota.of_settings import LimitBook
 from gateway.quota.outcomes import Admitted, Epoch, Reservation, Standing
 from gateway.quota.terms import Limit, Measure

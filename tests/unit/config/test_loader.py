@@ -114,11 +114,11 @@ organization:
 """,
     ) == [
         "c.yaml:1:1: servr: there is no such setting. Did you mean server? Settings here: server, include, "
-        "upstream, providers, models, routing, normalization, organization, spool and storage",
+        "upstream, providers, models, catalog, routing, normalization, organization, spool, storage and media",
         "c.yaml:2:16: server.port: must be less than or equal to 65535",
         "c.yaml:4:32: providers.oai.api_key: a secret is written env:NAME or file:PATH, never as its own value",
         "c.yaml:8:5: providers.local.edit: there is no such setting. Did you mean edits? Settings here: "
-        "max_in_flight, prices, cost_source, type, base_url, api_key, headers and edits",
+        "max_in_flight, max_queue, prices, cost_source, api_keys, type, base_url, api_key, headers and edits",
         "c.yaml:11:26: models.hero.targets[0].provider: no provider is called 'lokal'. Did you mean local? "
         "Declared: oai and local",
         "c.yaml:12:21: routing.deadline: expected a duration such as 280s, got 'soon'",
@@ -243,7 +243,7 @@ organization:
         ("server: {cors_origins: ['https://a.example/']}", "server.cors_origins[0]: an origin has no path"),
         ("server: {upload: {max_file: 5 parsecs}}", "server.upload.max_file: expected a size such as 64MiB"),
         ("providers: {a: {type: opnai}}", "c.yaml:1:23: providers.a.type: there is no provider type 'opnai'. Did you mean openai?"),
-        ("providers: {a: {}}", "c.yaml:1:13: providers.a: needs a type: one of azure-openai, openai, openai-compatible and sandbox"),
+        ("providers: {a: {}}", "c.yaml:1:13: providers.a: needs a type: one of azure-flux, "),
         ("providers: {'a b': {type: sandbox}}", "c.yaml:1:13: providers['a b']: a name is letters, digits"),
         ("providers: {a: {type: azure-openai, api_key: 'env:A'}}", "providers.a.base_url: is required. https://RESOURCE"),
         ("providers: {a: {type: azure-openai, base_url: 'https://a.example'}}", "providers.a: needs exactly one of api_key and entra_token"),
@@ -263,6 +263,12 @@ organization:
         ("storage: {database: 'sqlite://'}", "storage.database: expected sqlite:///PATH of a file"),
         ("storage: {database: 'sqlite:///:memory:'}", "storage.database: expected sqlite:///PATH of a file"),
         ("normalization: {default_model: nope}", "normalization.default_model: there is no model 'nope'"),
+        ("normalization: {legacy_models: nope}", "normalization.legacy_models: there is no model 'nope'"),
+        ("normalization: {mode: loose}", "normalization.mode"),
+        ("organization: {projects: [{name: a, normalization: {report: mail}}]}", "normalization.report"),
+        ("providers: {s: {type: sandbox}}\nmodels: {sandbox: {targets: [{provider: s}], defaults: {aspect_ratio: wide}}}", "defaults.aspect_ratio: expected a ratio such as 16:9"),
+        ("providers: {s: {type: sandbox}}\nmodels: {sandbox: {targets: [{provider: s}], defaults: {resolution: 16:9}}}", "defaults.resolution: expected a tier such as 2K"),
+        ("providers: {s: {type: sandbox}}\nmodels: {sandbox: {targets: [{provider: s}], defaults: {fit: wide}}}", "defaults.fit: expected none, cover or contain"),
         ("organization: {limits: [{spend_usd: 9000001, per: day}]}", "must be less than or equal to 9000000"),
         ("organization: {limits: [{spend_usd: -1, per: day}]}", "expected dollars such as 10 or 0.50"),
         ("organization: {limits: [{spend_usd: true, per: day}]}", "expected dollars such as 10 or 0.50"),
@@ -579,3 +585,15 @@ def test_an_openai_account_needs_no_more_than_its_type(file: Path) -> None:
 def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigErrors, match="cannot be read: Is a directory"):
         load(Path(os.fspath(tmp_path)))
+
+
+def test_defaults_may_say_a_size_in_every_form_that_callers_may(file: Path) -> None:
+    file.write_text(
+        "providers: {s: {type: sandbox}}\n"
+        "models:\n"
+        "  sandbox: {targets: [{provider: s}], defaults: {aspect_ratio: '16:9', resolution: 2K, fit: cover}}\n"
+        "  poster: {targets: [{provider: s, model: sandbox}], defaults: {size: '3:2'}}\n"
+    )
+    loaded = load(file)
+    assert loaded.settings.models is not None
+    assert loaded.settings.models["poster"].defaults == {"size": "3:2"}

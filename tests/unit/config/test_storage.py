@@ -8,7 +8,7 @@ import pytest
 
 from config.schema import ServerSettings, Settings, StorageSettings
 from config.secrets import SecretMissing, SecretRef
-from config.storage import database_url, with_data_folder
+from config.storage import Bucket, database_url, media_place, with_data_folder
 
 
 def test_the_data_folder_takes_database_and_secret_along(tmp_path: Path) -> None:
@@ -16,16 +16,17 @@ def test_the_data_folder_takes_database_and_secret_along(tmp_path: Path) -> None
     assert moved.storage.data == str(tmp_path)
     assert moved.storage.database == f"sqlite:///{tmp_path}/imagegate.db"
     assert moved.server.secret.source == f"{tmp_path}/secret"
+    assert moved.storage.media == f"file:{tmp_path}/media"
 
 
 def test_what_was_set_stays(tmp_path: Path) -> None:
     settings = Settings(
         server=ServerSettings(secret=SecretRef("env:PEPPER")),
-        storage=StorageSettings(database="postgresql+asyncpg://u@h/d"),
+        storage=StorageSettings(database="postgresql+asyncpg://u@h/d", media="s3://bucket/there"),
     )
     moved = with_data_folder(settings, tmp_path)
     assert moved.server == settings.server
-    assert moved.storage == StorageSettings(database="postgresql+asyncpg://u@h/d", data=str(tmp_path))
+    assert moved.storage == settings.storage.model_copy(update={"data": str(tmp_path)})
 
 
 def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
@@ -59,3 +60,13 @@ def test_a_database_address_may_come_from_a_variable_or_a_file(tmp_path: Path) -
         assert database_url(settings, tmp_path, {"DSN": "postgresql+asyncpg://u:p@h/e"}) == expected
     with pytest.raises(SecretMissing, match="NOBODY is not set"):
         database_url(Settings(storage=StorageSettings(database="env:NOBODY")), tmp_path, {})
+
+
+def test_media_lie_in_a_folder_or_a_bucket(tmp_path: Path) -> None:
+    assert media_place("file:data/media", tmp_path) == tmp_path / "data/media"
+    assert media_place("file:/srv/media", tmp_path) == Path("/srv/media")
+    assert media_place("s3://pictures", tmp_path) == Bucket("pictures", "")
+    assert media_place("s3://pictures/a/b/", tmp_path) == Bucket("pictures", "a/b")
+    for wrong in ("data/media", "file:", "s3://", "s3://A", "gs://bucket", "https://bucket"):
+        with pytest.raises(ValueError, match="expected file:FOLDER or s3://BUCKET/PREFIX"):
+            media_place(wrong, tmp_path)

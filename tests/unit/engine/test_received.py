@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.engine.event_finishing import EventFinishing
 from gateway.engine.outlet import Outlet
 from gateway.engine.streaming import relay_stream
 from gateway.engine.whole import receive_whole
@@ -15,6 +16,12 @@ from gateway.images.call import ImageCall
 from gateway.media.spool import SpoolRoom
 from providers.base import ImageResult, Operation, ProviderError
 from providers.scrub import Scrubber
+from tests.unit.engine.finished import order, pictures
+
+
+def finishing(room: SpoolRoom) -> EventFinishing:
+    return EventFinishing(pictures(room), order())
+
 
 SECRET = "no known form of a key"
 CALL = ImageCall(operation=Operation.GENERATE, model="m", prompt="a red kite", params={"stream": True})
@@ -41,16 +48,16 @@ async def test_an_error_inside_an_answer_is_told_without_the_accounts_key(room: 
         await receive_whole(result(spoken), room, provider="here", prompt="")
     event = b"event: error\ndata: " + spoken + b"\n\n"
     with pytest.raises(ProviderError, match="is out of order") as streamed:
-        await relay_stream(result(event, "text/event-stream"), room, Outlet(room), CALL, "here")
+        await relay_stream(result(event, "text/event-stream"), room, Outlet(), CALL, "here", finishing(room))
     assert SECRET not in whole.value.message + streamed.value.message
     assert room.in_memory == 0
 
 
-async def test_an_event_that_has_no_room_for_its_name_gives_its_memory_back(room: SpoolRoom) -> None:
+async def test_an_event_that_is_too_large_gives_its_memory_back(room: SpoolRoom) -> None:
     picture = (Path(__file__).parents[2] / "contract" / "dot.png").read_bytes()
-    event = _unnamed(picture, room.max_answer)
+    event = _unnamed(picture, room.max_answer + 1)
     with pytest.raises(ProviderError, match="larger than"):
-        await relay_stream(result(event, "text/event-stream"), room, Outlet(room), CALL, "here")
+        await relay_stream(result(event, "text/event-stream"), room, Outlet(), CALL, "here", finishing(room))
     assert room.in_memory == 0
 
 

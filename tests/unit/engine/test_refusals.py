@@ -219,6 +219,17 @@ def test_f10_too_many_calls_at_once() -> None:
     assert dict(answer(error).headers)[b"retry-after"] == b"32"
 
 
+def test_pictures_that_take_several_calls_are_told_whether_they_can_ever_run_side_by_side() -> None:
+    busy = standing(PROJECT, Measure.CONCURRENT, 4, None, held=2, resets_at=None)
+    later, never = told(binding(busy, 3)), told(binding(busy, 5))
+    assert (later.retryable, never.retryable) == (True, False)
+    assert later.message.endswith("take 3 calls side by side. Try again when enough have ended.")
+    assert never.message.endswith("take 5 calls side by side. Ask for fewer at once.")
+    assert never.retry_after is None
+    one = Alternative("n: 1", {Measure.CONCURRENT: 1})
+    assert told(binding(busy, 5), alternatives=(one,)).message.endswith("'n: 1' would be admitted now.")
+
+
 def test_f14_an_unknown_price_is_refused_where_dollars_are_limited() -> None:
     error = price_unknown("flux", "It is priced by tokens that nobody can count beforehand.")
     assert (error.status, error.code, error.param, error.retryable) == (400, "price_unknown", "model", False)

@@ -93,3 +93,9 @@ async def stored_attempts(ledger: Ledger) -> dict[str, Any]:
 async def stored_requests(ledger: Ledger) -> dict[str, Any]:
     rows = await ledger._store.read(lambda connection: connection.execute(select(requests)).all())
     return {row.request_id: row for row in rows}
+
+
+async def spent(ledger: Ledger) -> int:
+    """What is settled, in nano-dollars, added up from the rows."""
+    rows = (await stored_attempts(ledger)).values()
+    return sum(row.cost or 0 for row in rows if row.state == AttemptState.SETTLED)

@@ -25,11 +25,11 @@ from gateway.ledger.records import AttemptState, Charge
 from gateway.ledger.refusals import LedgerRefused
 from tests.servers import ROOT
 from tests.unit.ledger.entries import (
-    NOON,
     attempt,
     end,
     request,
     request_end,
+    spent,
     stored_attempts,
     stored_requests,
 )
@@ -91,12 +91,12 @@ async def test_f23_an_end_while_the_database_is_away_is_kept_and_written_when_it
     assert file.stat().st_mode & 0o777 == 0o600
     assert ("warning", ("settle_spooled",), {"waiting": 1, "age_seconds": 0}) in logged.calls
     lock.release()
-    assert await ledger.spent(NOON) == 0
+    assert await spent(ledger) == 0
     for _ in range(60):  # the ledger does it by itself within a second
         if ledger.arrears == (0, 0):
             break
         await asyncio.sleep(0.05)
-    assert await ledger.spent(NOON) == 210_775_000
+    assert await spent(ledger) == 210_775_000
     assert (await stored_requests(ledger))["r"].status == 200
     assert file.stat().st_size == 0
     assert [call.kwargs["count"] for call in logged.calls if call.args == ("settle_replayed",)] == [1]
@@ -118,7 +118,7 @@ async def test_a_second_end_does_not_wait_for_a_database_that_is_known_to_be_awa
     assert ledger.arrears[0] == 2
     lock.release()
     assert await ledger.replay() == 2
-    assert await ledger.spent(NOON) == 2 * 210_775_000
+    assert await spent(ledger) == 2 * 210_775_000
 
 
 async def test_f22_a_beginning_is_never_kept_for_later(ledger: Ledger, lock: Lock) -> None:
@@ -144,7 +144,7 @@ async def test_a_cancelled_caller_does_not_take_the_end_with_it(ledger: Ledger, 
         await asyncio.sleep(0.05)
     lock.release()
     await ledger.replay()
-    assert await ledger.spent(NOON) == 210_775_000
+    assert await spent(ledger) == 210_775_000
 
 
 async def test_what_a_killed_process_kept_is_written_at_the_next_start(tmp_path: Path, file: Path) -> None:
@@ -181,7 +181,7 @@ asyncio.run(main())
         try:
             states = {rid: row.state for rid, row in (await stored_attempts(ledger)).items()}
             assert states == {"r/1": "settled", "r/2": "released", "r/3": "unknown"}
-            assert await ledger.spent(NOON) == 7
+            assert await spent(ledger) == 7
             assert ledger.arrears == (0, 0)
         finally:
             await ledger.close()
@@ -200,7 +200,7 @@ async def test_a_torn_line_is_dropped_and_the_whole_ones_before_it_are_written(
     os.truncate(file, file.stat().st_size - 5)
     ledger = await Ledger.open(URL, tmp_path, arrears=file)
     try:
-        assert await ledger.spent(NOON) == 3
+        assert await spent(ledger) == 3
         assert (await stored_attempts(ledger))["r/2"].state == "unknown"
     finally:
         await ledger.close()
@@ -221,7 +221,7 @@ async def test_a_line_that_makes_no_sense_is_set_aside_and_keeps_no_other_back(
     file.write_bytes(b"00000000 {}\n" + file.read_bytes())
     ledger = await Ledger.open(URL, tmp_path, arrears=file)
     try:
-        assert await ledger.spent(NOON) == 2
+        assert await spent(ledger) == 2
         assert ledger.arrears == (0, 0)
         rejected = file.with_name("arrears.rejected").read_bytes().splitlines()
         assert len(rejected) == 2
@@ -282,7 +282,7 @@ async def test_f24_a_full_disk_is_told_and_new_work_is_refused_until_the_end_is_
     with pytest.raises(Unavailable):
         await ledger.record(request("new"), attempt("new"))
     assert await ledger.replay() == 2
-    assert await ledger.spent(NOON) == 3
+    assert await spent(ledger) == 3
     assert await ledger.ready()
     await ledger.record(request("new"), attempt("new"))
     assert any(call.args == ("settle_in_memory",) for call in logged.calls)
@@ -313,7 +313,7 @@ async def test_ends_of_a_postgresql_that_is_gone_are_kept(
         await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         await ledger.replay()
         assert ledger.arrears[0] == 0
-        assert await ledger.spent(NOON) == 5
+        assert await spent(ledger) == 5
     finally:
         await admin.close()
         await ledger.close()

@@ -11,7 +11,7 @@ import pytest
 from gateway.errors import Unavailable
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import NewAttempt
-from tests.unit.ledger.entries import NOON, attempt, end, request, stored_attempts
+from tests.unit.ledger.entries import attempt, end, request, spent, stored_attempts
 
 
 def intent(request_id: str, epoch: int) -> NewAttempt:
@@ -58,7 +58,7 @@ async def test_a_refused_intent_takes_nobody_with_it_who_waits_for_the_same_comm
     assert [type(result) for result in (results[0], results[2], results[3])] == [type(None)] * 3
     assert getattr(results[1], "code", None) == "budget_state_rebuilding"
     assert set(await stored_attempts(ledger)) == {"a/1", "b/1", "r/1"}
-    assert await ledger.spent(NOON) == 5
+    assert await spent(ledger) == 5
 
 
 async def test_an_intent_is_in_the_snapshot_of_the_next_epoch_or_it_is_refused(

@@ -96,7 +96,7 @@ class History:
             await self.ledger.record(request_end(name, dice.choice([200, 200, 500]), 0, dice.randrange(3)))
         match dice.randrange(8):
             case 0:
-                await self.ledger.mark_unknown(self.open[:3])
+                await self.ledger.lapse(self.open[:3])
             case 1:
                 policy = dice.choice([UnknownPolicy.CHARGE_EXPECTED, UnknownPolicy.RELEASE])
                 await self.ledger.resolve_unknown(timedelta(days=-2), policy)

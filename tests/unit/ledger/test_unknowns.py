@@ -37,23 +37,39 @@ async def test_a_lapsed_lease_makes_a_running_attempt_unknown_and_no_other(ledge
     for name in ("running", "settled", "other"):
         await started(ledger, name, DAY)
     await ledger.record(end("settled/1"))
-    assert await ledger.mark_unknown(["running/1", "settled/1", "nobody/1"]) == 1
-    assert await ledger.mark_unknown(["running/1", "settled/1", "nobody/1"]) == 0
-    assert await ledger.mark_unknown([]) == 0
+    for _ in range(2):
+        stand = await ledger.lapse(["running/1", "settled/1", "nobody/1"])
+        assert {rid: each.state for rid, each in stand.items()} == {
+            "running/1": AttemptState.UNKNOWN,
+            "settled/1": AttemptState.SETTLED,
+        }
+    assert await ledger.lapse([]) == {}
     assert await states(ledger) == {"running/1": "unknown", "settled/1": "settled", "other/1": "dispatched"}
     row = (await stored_attempts(ledger))["running/1"]
     assert (row.error_code, row.ended_at is not None) == ("lease_lapsed", True)
 
 
+async def test_an_attempt_that_was_never_sent_is_told_as_such(ledger: Ledger) -> None:
+    for name in ("sent", "unsent"):
+        await started(ledger, name, DAY)
+        await ledger.record(attempt(name, 2))
+    await ledger.lapse(["unsent/1"])
+    for name in ("sent/1", "sent/2"):
+        await ledger.record(end(name, AttemptState.RELEASED, 0))
+    await ledger.record(replace(end("unsent/1", AttemptState.RELEASED, 0), sent=False))
+    stand = await ledger.lapse(["sent/1", "sent/2", "unsent/1", "unsent/2"])
+    assert {rid for rid, each in stand.items() if not each.sent} == {"unsent/1"}
+
+
 async def test_f27_a_replica_that_stalled_past_its_lease_settles_exactly(ledger: Ledger) -> None:
     await started(ledger, "r", DAY, hold_amount=9)
-    await ledger.mark_unknown(["r/1"])
+    await ledger.lapse(["r/1"])
     await ledger.record(end("r/1", cost=7))
     row = (await stored_attempts(ledger))["r/1"]
     assert (row.state, row.cost, row.error_code) == ("settled", 7, None)
 
 
-async def test_f65_two_replicas_that_find_the_same_lease_mark_it_once(
+async def test_f65_two_replicas_that_find_the_same_lease_agree(
     postgres_database: str, tmp_path: Path
 ) -> None:
     replicas = [await Ledger.open(postgres_database, tmp_path) for _ in range(2)]
@@ -61,8 +77,10 @@ async def test_f65_two_replicas_that_find_the_same_lease_mark_it_once(
         for number in range(20):
             await started(replicas[0], f"r{number}", DAY)
         ids = [f"r{number}/1" for number in range(20)]
-        marked = await asyncio.gather(*(replica.mark_unknown(ids) for replica in replicas))
-        assert sum(marked) == 20
+        for stand in await asyncio.gather(*(replica.lapse(ids) for replica in replicas)):
+            assert {rid: each.state for rid, each in stand.items()} == dict.fromkeys(
+                ids, AttemptState.UNKNOWN
+            )
     finally:
         for replica in replicas:
             await replica.close()

@@ -18,7 +18,7 @@ from gateway.ledger import writer as writers
 from gateway.ledger.entries import NoSuchRow
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import AttemptState
-from tests.unit.ledger.entries import NOON, attempt, end, request, stored_attempts, stored_requests
+from tests.unit.ledger.entries import attempt, end, request, spent, stored_attempts, stored_requests
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ async def test_one_bad_entry_fails_alone(ledger: Ledger) -> None:
     assert isinstance(results[2], NoSuchRow)
     assert results[3] is None
     assert set(await stored_requests(ledger)) == {"a", "b"}
-    assert await ledger.spent(NOON) == 5
+    assert await spent(ledger) == 5
 
 
 async def test_a_value_that_does_not_fit_is_not_taken_for_a_store_that_is_away(
@@ -197,7 +197,7 @@ async def test_a_full_disk_is_unavailable_and_loses_nothing_that_was_durable(tmp
             for i in range(500):
                 await ledger.record(request(f"r{i}", tags="x" * 1000), attempt(f"r{i}"))
         assert full.value.code == "ledger_unavailable"
-        assert await ledger.spent(NOON) == 210_775_000
+        assert await spent(ledger) == 210_775_000
     finally:
         await ledger.close()
 
@@ -210,7 +210,7 @@ async def test_a_lost_connection_is_replaced_and_the_batch_sent_again(
     ledger = await Ledger.open(postgres_database, tmp_path)
     try:
         await ledger.record(request("a"), attempt("a"))
-        assert await ledger.spent(NOON) == 0
+        assert await spent(ledger) == 0
         link = await asyncpg.connect(postgres_database.replace("+asyncpg", ""))
         await link.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -235,7 +235,7 @@ async def test_two_replicas_write_the_same_entries_and_nothing_is_counted_twice(
                 for replica in replicas
             )
         )
-        assert await replicas[0].spent(NOON) == 50
+        assert await spent(replicas[0]) == 50
     finally:
         for replica in replicas:
             await replica.close()

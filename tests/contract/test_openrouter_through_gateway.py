@@ -1,0 +1,110 @@
+"""OpenRouter behind a whole gateway: what a client gets, and what is booked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.contract.accounts import png
+from tests.contract.gateway_here import Here, gateway_here
+from tests.simulators.openrouter_upstream import OpenRouterUpstream
+
+GEMINI = "google/gemini-3-pro-image"
+OPENAI = "openai/gpt-image-2.5-sunburst"
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[OpenRouterUpstream]:
+    async with OpenRouterUpstream() as running:
+        assert isinstance(running, OpenRouterUpstream)
+        yield running
+
+
+@pytest.fixture
+async def here(fake: OpenRouterUpstream, tmp_path: Path) -> AsyncIterator[Here]:
+    (tmp_path / "key").write_text(fake.key)
+    config = f'providers: {{or: {{type: openrouter, api_key: "file:key", base_url: "{fake.base_url}"}}}}'
+    async with gateway_here(config, tmp_path) as running:
+        yield running
+
+
+async def asked(here: Here, model: str = GEMINI, **fields: object) -> httpx.Response:
+    body = {"model": model, "prompt": "a blue cup", **fields}
+    return await here.client.post("/v1/images/generations", json=body)
+
+
+async def test_a_size_is_served_as_ratio_and_tier_and_the_answers_cost_is_booked(
+    here: Here, fake: OpenRouterUpstream
+) -> None:
+    response = await asked(here, size="1080x1350", quality="high")
+    assert response.status_code == 200, response.text
+    assert fake.posts[0].fields == {
+        "model": GEMINI, "prompt": "a blue cup", "aspect_ratio": "4:5", "resolution": "1K",
+    }  # fmt: skip
+    assert "quality" in response.headers["x-imagegate-adjustments"]
+    assert response.json()["usage"]["output_tokens"] == 1290
+    (attempt,) = await here.rows("attempts")
+    assert (attempt["state"], attempt["cost"]) == ("settled", 138_700_000)
+    assert "provider_cost" in attempt["flags"]
+
+
+async def test_an_openai_model_takes_pixels_and_formats_as_they_are(
+    here: Here, fake: OpenRouterUpstream
+) -> None:
+    response = await asked(here, OPENAI, size="1536x1024", quality="low", output_format="jpeg", n=2)
+    document = response.json()
+    assert (document["size"], document["output_format"], len(document["data"])) == ("1536x1024", "jpeg", 2)
+    sent = fake.posts[0].fields
+    assert (sent["size"], sent["quality"], sent["n"]) == ("1536x1024", "low", 2)
+
+
+async def test_several_pictures_of_a_single_picture_model_are_several_calls(
+    here: Here, fake: OpenRouterUpstream
+) -> None:
+    response = await asked(here, n=2)
+    assert len(response.json()["data"]) == 2
+    assert len(fake.posts) == 2
+    assert not any("n" in call.fields for call in fake.posts)
+
+
+async def test_an_edit_is_the_same_call_with_a_reference(here: Here, fake: OpenRouterUpstream) -> None:
+    files = {"image": ("a.png", png(), "image/png")}
+    fields = {"model": OPENAI, "prompt": "blue glaze", "size": "1024x1024", "quality": "low"}
+    response = await here.client.post("/v1/images/edits", data=fields, files=files)
+    assert response.status_code == 200, response.text
+    assert len(fake.posts[0].fields["input_references"]) == 1  # type: ignore[arg-type]
+    masked = {**files, "mask": ("m.png", png(mode="RGBA"), "image/png")}
+    refused = await here.client.post("/v1/images/edits", data=fields, files=masked)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "mask")
+
+
+@pytest.mark.parametrize(
+    ("what", "status", "code", "state"),
+    [
+        ("credits", 429, "insufficient_quota", "released"),
+        ("flagged", 400, "moderation_blocked", "released"),
+        ("behind", 400, "moderation_blocked", "unknown"),
+        ("no endpoint", 502, "upstream_model_not_found", "released"),
+        ("wait", 429, "rate_limit_exceeded", "released"),
+        ("edge timeout", 504, "upstream_timeout", "unknown"),
+    ],
+)
+async def test_failures_come_in_openais_envelope(
+    here: Here, fake: OpenRouterUpstream, what: str, status: int, code: str, state: str
+) -> None:
+    fake.plan(*[fake.refusal(what)] * 3)
+    response = await asked(here)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (status, code)
+    assert set(error) >= {"message", "type", "param", "code"}
+    assert {row["state"] for row in await here.rows("attempts")} == {state}
+
+
+async def test_an_answer_without_a_picture_is_booked_as_it_says(here: Here) -> None:
+    response = await asked(here, prompt="text only")
+    assert (response.status_code, response.json()["error"]["code"]) == (502, "empty_result")
+    (attempt,) = await here.rows("attempts")
+    assert (attempt["state"], attempt["cost"]) == ("settled", 138_700_000)
