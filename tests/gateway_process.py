@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -53,8 +54,9 @@ class Gateway:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def stop(self) -> int:
-        """Ask it to drain and end; returns the exit status."""
-        return stop(self.process, seconds=15.0)
+        """Ask it to drain and end, as Ctrl+C does, which waits for no load balancer; returns the exit
+        status."""
+        return stop(self.process, signal.SIGINT, seconds=15.0)
 
 
 class DidNotStart(AssertionError):

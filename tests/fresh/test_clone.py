@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -84,13 +85,13 @@ def test_a_clone_serves_and_keeps_everything(clone: Path, tmp_path: Path) -> Non
     assert "--config" in done.stdout
 
 
-def test_the_readme_s_commands_make_two_pictures_and_show_both(clone: Path, tmp_path: Path) -> None:
+def test_the_readme_s_commands_make_pictures_show_them_and_fetch_one_that_was_left(clone: Path, tmp_path: Path) -> None:
     """Pasted as they stand, in the clone; only the port is another."""
     made_ready(clone, tmp_path)
     shutil.rmtree(clone / "data", ignore_errors=True)
     readme = (clone / "README.md").read_text(encoding="utf-8")
     pasted = [block for block in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL) if "curl" in block]
-    assert len(pasted) == 2
+    assert len(pasted) == 3
     with Run([str(clone / "scripts" / "serve"), "--port", "0"], cwd=tmp_path, env=environment()) as gateway:
         script = "\n".join(pasted).replace("http://127.0.0.1:8080", gateway.base_url)
         done = subprocess.run(
@@ -106,6 +107,11 @@ def test_the_readme_s_commands_make_two_pictures_and_show_both(clone: Path, tmp_
         (clone / name).unlink()
     row = next(line for line in done.stdout.splitlines() if "sandbox" in line)
     assert re.search(r"\b2\b", row), done.stdout
+    assert "gone too early" in done.stdout
+    assert "x-imagegate-replayed: true" in done.stdout
+    assert json.loads((clone / "lighthouse.json").read_bytes())["data"][0]["b64_json"]
+    for name in ("lighthouse.json", "headers.txt"):
+        (clone / name).unlink()
 
 
 def test_paths_given_to_serve_are_relative_to_the_caller(clone: Path, tmp_path: Path) -> None:
