@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # The image: docker build -t imagegate:0.1.0 .   (docs/container.md)
 #
 # Both stages start from one base, so that the environment made in the first runs in the second. Give the base by digest

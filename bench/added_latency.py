@@ -12,6 +12,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
+from itertools import count
 
 from bench._stand import Link, Place, Stand, conduct, generation, milliseconds, quantile, report
 
@@ -21,13 +22,12 @@ ROUNDS = 4
 
 async def paced(place: Place, rate: float, seconds: float, links: int = 16) -> list[float]:
     """Latencies, in seconds, of requests that start at a fixed rate whatever the answers do."""
-    request = generation(place)
     free: asyncio.Queue[Link] = asyncio.Queue()
     for _ in range(links):
         free.put_nowait(await Link.open(place))
     latencies: list[float] = []
 
-    async def one(due: float) -> None:
+    async def one(due: float, request: bytes) -> None:
         link = await free.get()
         await link.ask(request)
         latencies.append(time.perf_counter() - due)
@@ -38,7 +38,7 @@ async def paced(place: Place, rate: float, seconds: float, links: int = 16) -> l
         for number in range(int(rate * seconds)):
             due = start + number / rate
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            group.create_task(one(due))
+            group.create_task(one(due, _unlike(place, number)))
     while not free.empty():
         free.get_nowait().close()
     return latencies
@@ -46,15 +46,15 @@ async def paced(place: Place, rate: float, seconds: float, links: int = 16) -> l
 
 async def flat_out(place: Place, links: int, seconds: float) -> float:
     """Requests a second with that many connections, each asking again at once."""
-    request = generation(place)
     until = time.perf_counter() + seconds
     done = 0
+    numbers = count()
 
     async def one() -> None:
         nonlocal done
         link = await Link.open(place)
         while time.perf_counter() < until:
-            await link.ask(request)
+            await link.ask(_unlike(place, next(numbers)))
             done += 1
         link.close()
 
@@ -62,6 +62,11 @@ async def flat_out(place: Place, links: int, seconds: float) -> float:
         for _ in range(links):
             group.create_task(one())
     return done / seconds
+
+
+def _unlike(place: Place, number: int) -> bytes:
+    """No two calls that run together ask for the same: the gateway warns of those, as they look repeated."""
+    return generation(place, f"a red kite over dune {number:06}")
 
 
 async def measure(on: Stand, seconds: float, rate: float, links: int) -> int:

@@ -26,6 +26,7 @@ from pydantic import ValidationError
 from config import yaml12
 from config.catalog import Catalog
 from config.checks import Names, check
+from config.extras import missing_extras
 from config.findings import Findings
 from config.include import Assembled, assemble
 from config.messages import DISCRIMINATORS, problems_of
@@ -48,9 +49,10 @@ class Loaded:
     """A configuration that can be used.
 
     ``base`` is the folder that relative paths start from: the config file's own, or the working folder for
-    the embedded default. ``warnings`` and ``unset`` are lines of ``file:line:column: path: message``;
-    ``unset`` are references to secrets that do not exist here and now, which only the models that need them
-    miss. ``files`` are all that were read, the main one first; none for the embedded default.
+    the embedded default. ``warnings``, ``unset`` and ``extras`` are lines of ``file:line:column: path:
+    message``; ``unset`` are references to secrets that do not exist here and now, ``extras`` what needs an
+    optional package that is not installed here: only the models that need them miss either. ``files`` are all
+    that were read, the main one first; none for the embedded default.
     """
 
     settings: Settings
@@ -58,6 +60,7 @@ class Loaded:
     origin: str
     warnings: list[str] = field(default_factory=list)
     unset: list[str] = field(default_factory=list)
+    extras: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
 
 
@@ -81,6 +84,7 @@ def load(path: Path | None, *, environ: Mapping[str, str] | None = None, today: 
             str(findings.here(location, message))
             for location, message in unset_secrets(settings, base, environ)
         ],
+        extras=[str(findings.here(location, message)) for location, message in missing_extras(settings)],
         files=assembled.files,
     )
 

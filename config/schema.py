@@ -25,6 +25,7 @@ from config.prices import PriceSettings
 from config.routing import RoutingSettings as RoutingSettings
 from config.routing import Select, WhenSettings
 from config.secrets import SecretRef
+from config.telemetry import TelemetrySettings
 from config.units import Bytes, Seconds, Strict
 from config.units import parse_seconds as parse_seconds
 from config.webhooks import WebhookSettings
@@ -87,6 +88,11 @@ class ServerSettings(Strict):
     )
     read_stall: Seconds = Field(
         30.0, gt=0, description="A client that takes nothing of its answer for so long is cut off."
+    )
+    metrics_token: SecretRef | None = Field(
+        None,
+        description="What /metrics takes as Authorization: Bearer. Without it /metrics is told on loopback "
+        "only, and not behind a proxy (trusted_proxies, public_url).",
     )
     drain: DrainSettings = DrainSettings()
 
@@ -491,12 +497,12 @@ class ProjectSettings(Strict):
     providers_header: list[Literal["prefer", "exclude"]] = Field(
         [],
         description="What the request header x-imagegate-providers may do: put providers first (azure), "
-        "leave them out (-azure).",
+        "leave them out (-azure or !azure).",
     )
     drills: bool = Field(
         False,
-        description="Whether the request header x-imagegate-drill may make targets fail (azure=overloaded), "
-        "to see what follows. The target is not called then.",
+        description="Whether the request header x-imagegate-drill may make attempts fail (azure=overloaded, "
+        "timeout@1), to see what follows. No provider is called then.",
     )
     webhook: WebhookSettings | None = Field(
         None, description="Told when a call that was made with Prefer: respond-async is complete."
@@ -594,3 +600,4 @@ class Settings(Strict):
     spool: SpoolSettings = SpoolSettings()
     storage: StorageSettings = StorageSettings()
     media: MediaSettings = MediaSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()

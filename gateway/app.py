@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from litestar import Litestar
+from opentelemetry.sdk.trace import SpanProcessor
 
 from config.loader import Loaded
 from config.own_catalog import catalog_of
@@ -14,6 +16,7 @@ from config.schema import KeyedProvider, ProviderSettings, Settings
 from config.secrets import SecretMissing
 from config.storage import database_url, quota_url
 from gateway.api.auth import Authenticator
+from gateway.api.metrics import Metrics, is_private
 from gateway.api.router import ApiParts, build_app
 from gateway.engine.admission import Admissions
 from gateway.engine.alerts import Alert, Alerts, percent
@@ -23,11 +26,13 @@ from gateway.engine.conversions import Conversions
 from gateway.engine.dry_run import DryRuns
 from gateway.engine.engine import Engine
 from gateway.engine.failover import Failover
+from gateway.engine.gauges import Gauges
 from gateway.engine.keeping import Keeping, open_keeping
 from gateway.engine.pictures import Pictures
 from gateway.engine.planning import Planning, fullest
 from gateway.engine.returning import open_returning
 from gateway.engine.running import Running
+from gateway.engine.told import AttemptsTold
 from gateway.engine.upstreams import Upstream, Upstreams
 from gateway.engine.webhook import Webhook, signing_key
 from gateway.images.estimates import Estimates
@@ -45,10 +50,14 @@ from gateway.routing.shared import SharedHealth
 from gateway.routing.shared_redis import RedisHealth
 from gateway.routing.watch import Watch
 from gateway.telemetry.meters import limit_alerts
+from gateway.telemetry.opening import Telemetry, open_telemetry
 from providers import registry
 from providers.extras import ExtraMissing
 from providers.guarded import GuardedFetch
 from providers.http import UpstreamClient
+
+LOOK_SECONDS = 15.0
+"""Between two looks at limits and targets, for a collector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +79,21 @@ class Gateway:
 
 
 @asynccontextmanager
-async def open_gateway(loaded: Loaded) -> AsyncIterator[Gateway]:
+async def open_gateway(loaded: Loaded, spans: SpanProcessor | None = None) -> AsyncIterator[Gateway]:
     """Open stores and clients, build the app, and close them in reverse. The ledger's migrations have run
-    when this yields. Raises :class:`gateway.errors.Unavailable` or :class:`SecretMissing` with a text for the
-    operator."""
+    when this yields. ``spans`` takes the traces in place of a collector. Raises
+    :class:`gateway.errors.Unavailable` or :class:`SecretMissing` with a text for the operator."""
     settings, catalog = loaded.settings, catalog_of(loaded.settings)
     async with AsyncExitStack() as stack:
+        token = _metrics_token(loaded)
+        telemetry = await stack.enter_async_context(
+            open_telemetry(
+                settings.telemetry,
+                loaded.base,
+                readable=token is not None or is_private(settings.server),
+                processor=spans,
+            )
+        )
         pepper = load_pepper(settings, loaded.base)
         media = open_media(settings, loaded.base, pepper)
         stack.push_async_callback(media.aclose)
@@ -110,7 +128,10 @@ async def open_gateway(loaded: Loaded) -> AsyncIterator[Gateway]:
         planning = Planning(
             models, book, fetch, policy, watch, spent=fullest(keeping.store), estimates=estimates
         )
-        books = Books(ledger, keeping.store, keeping.keeper)
+        told = AttemptsTold(
+            {name: account.type for name, account in settings.providers.items()}, telemetry.tracer
+        )
+        books = Books(ledger, keeping.store, keeping.keeper, told)
         pictures = Pictures(
             room,
             conversions,
@@ -135,13 +156,15 @@ async def open_gateway(loaded: Loaded) -> AsyncIterator[Gateway]:
                 watch=watch,
                 estimates=estimates,
             ),
-            Attempts(upstreams, room, pictures, books, running, watch),
+            Attempts(upstreams, room, pictures, books, running, watch, told),
             pictures,
             ledger,
             running,
             deadline=settings.routing.deadline,
             observer=returning.follower,
         )
+        gauges = Gauges(telemetry.board, models, book, keeping.store, watch, settings.telemetry.keys)
+        await stack.enter_async_context(_kept_looked_at(gauges, telemetry))
         app = build_app(
             ApiParts(
                 settings=settings,
@@ -157,9 +180,33 @@ async def open_gateway(loaded: Loaded) -> AsyncIterator[Gateway]:
                 media=media,
                 watch=watch,
                 records=returning.telling,
+                metrics=Metrics(
+                    gauges.look, telemetry.prometheus.text if telemetry.prometheus else None, token
+                ),
+                watched=telemetry.is_on,
+                tracing=telemetry.tracing,
             )
         )
         yield Gateway(app, settings, ledger, engine, models, pepper, book, keeping, media, fetch, room, watch)
+
+
+def _metrics_token(loaded: Loaded) -> str | None:
+    token = loaded.settings.server.metrics_token
+    return None if token is None else token.resolve(loaded.base).reveal()
+
+
+@asynccontextmanager
+async def _kept_looked_at(gauges: Gauges, telemetry: Telemetry) -> AsyncIterator[None]:
+    """A collector that is sent metrics does not ask first."""
+    if not telemetry.pushes:
+        yield
+        return
+    looking = asyncio.create_task(gauges.keep_looking(LOOK_SECONDS), name="gauges")
+    try:
+        yield
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
 
 
 def _upstreams(loaded: Loaded, client: UpstreamClient) -> tuple[Upstreams, Mapping[str, str]]:
@@ -168,7 +215,7 @@ def _upstreams(loaded: Loaded, client: UpstreamClient) -> tuple[Upstreams, Mappi
     unusable: dict[str, str] = {}
     for name, account in loaded.settings.providers.items():
         try:
-            keys = [registry.build(name, each, client, base=loaded.base) for each in _by_key(account)]
+            keys = [registry.build(name, each, client, base=loaded.base) for each in by_key(account)]
         except SecretMissing as missing:
             unusable[name] = f"provider '{name}' has no key: {missing}. Set it and start the gateway again"
         except ExtraMissing as missing:
@@ -186,11 +233,10 @@ def _homes(accounts: Mapping[str, ProviderSettings]) -> dict[str, str]:
     return {name: url for name, url in found.items() if isinstance(url, str)}
 
 
-def _by_key(account: ProviderSettings) -> list[ProviderSettings]:
-    """The account once for each of its keys. The line before it is one for all, and not the adapter's."""
-    alone = account.model_copy(update={"max_in_flight": None})
+def by_key(account: ProviderSettings) -> list[ProviderSettings]:
+    """The account once for each of its keys."""
     keys = account.api_keys if isinstance(account, KeyedProvider) else []
-    return [alone.model_copy(update={"api_key": key}) for key in keys] or [alone]
+    return [account.model_copy(update={"api_key": key}) for key in keys] or [account]
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """An account at an upstream that is called over HTTP: what every such adapter has in common.
 
-One POST a picture call, in a place among the account's calls, and one free GET to look whether it is there.
+One POST a picture call, and one free GET to look whether it is there. How many calls an account has at once
+is for the caller to bound.
 Only headers of our own go upstream; nothing a client sent is copied. An adapter says where to send, what, and
 what the answers mean.
 """
@@ -14,7 +15,6 @@ from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 from config.secrets import Secret, SecretRef
-from providers.admission import Admission
 from providers.base import Certainty, ImageRequest, ImageResult, Kind, Operation, Probe, ProviderError
 from providers.http import Reply, UpstreamClient
 from providers.openai_errors import request_id
@@ -45,7 +45,6 @@ class Account(ABC):
         base_url: str,
         headers: Mapping[str, str],
         secrets: Collection[str] = (),
-        max_in_flight: int | None = None,
     ) -> None:
         """Raises ValueError for a ``base_url`` that is no http(s) address or holds credentials."""
         parts = urlsplit(base_url)
@@ -64,7 +63,6 @@ class Account(ABC):
         self._headers = dict(headers)
         self._scrub = Scrubber(secrets)
         self._signed = bool(secrets)
-        self._admission = Admission(max_in_flight)
 
     # What an adapter says.
 
@@ -107,9 +105,8 @@ class Account(ABC):
         """See :class:`providers.base.Provider`."""
         now = asyncio.get_running_loop().time()
         ends_at = now + deadline
+        starts_by = ends_at if patience is None else now + min(patience, deadline)
         async with AsyncExitStack() as held:
-            starts_by = ends_at if patience is None else now + min(patience, deadline)
-            await held.enter_async_context(self._admission.place(starts_by, self.name))
             accept = "text/event-stream" if request.stream else "application/json"
             url, upload = self.url(request.operation, request.model), await self.body(request)
             reply = await self._client.send(

@@ -47,7 +47,6 @@ class AzureOpenAI(OpenAIDialect):
             base_url=settings.base_url,
             headers=headers,
             secrets=secrets_of(headers),
-            max_in_flight=settings.max_in_flight,
         )
         # The portal shows the address in each of these forms.
         self._root = self.base_url.removesuffix("/v1").removesuffix("/openai")

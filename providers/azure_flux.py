@@ -20,6 +20,7 @@ from providers.base import (
     Probe,
     ProviderError,
 )
+from providers.bfl_moderation import moderated
 from providers.http import Reply, UpstreamClient
 from providers.json_body import bare_base64, json_body, weight_of
 from providers.openai_dialect import kept
@@ -38,9 +39,6 @@ _PATHS: Mapping[str, str] = {
 _WORDS: Mapping[str, str] = {"guidance_scale": "guidance"}
 """The common word for a field, and BFL's."""
 
-_MODERATED: Mapping[str, str] = {"request moderated": "input", "content moderated": "output"}
-"""BFL's words for what was refused, before the work and after it."""
-
 
 class AzureFlux(Account):
     """A key goes as a bearer token here. Answers hold neither token counts nor costs."""
@@ -57,7 +55,6 @@ class AzureFlux(Account):
             base_url=settings.base_url,
             headers=headers,
             secrets=secrets_of(headers),
-            max_in_flight=settings.max_in_flight,
         )
         self._paths = {**_PATHS, **settings.paths}
         self._query = urlencode({"api-version": settings.api_version})
@@ -117,15 +114,7 @@ def _rest(document: Mapping[str, object], pictures: int, *, provider: str) -> Ma
     """What is said in place of pictures: BFL's words for a filter, else an error that the gateway reads."""
     if pictures:
         return {}
-    status = document.get("status")
-    stage = _MODERATED.get(status.lower()) if isinstance(status, str) else None
-    if stage is not None:
-        raise ProviderError(
-            Kind.MODERATION,
-            Certainty.REJECTED if stage == "input" else Certainty.ANSWERED,
-            f"Provider '{provider}' refused the request for its content.",
-            status=200,
-            code="content_filter",
-            details={"moderation_stage": stage, "categories": []},
-        )
+    refused = moderated(document, provider=provider)
+    if refused is not None:
+        raise refused
     return {"error": document["error"]} if document.get("error") else {}

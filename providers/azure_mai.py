@@ -31,7 +31,6 @@ class AzureMAI(OpenAIDialect):
             base_url=settings.base_url,
             headers=headers,
             secrets=secrets_of(headers),
-            max_in_flight=settings.max_in_flight,
         )
         self._query = f"?{urlencode({'api-version': settings.api_version})}" if settings.api_version else ""
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from typing import BinaryIO, Protocol, runtime_checkable
@@ -184,6 +185,8 @@ class Probe:
     key_accepted: bool | None = None
     models: tuple[str, ...] = ()
     detail: str = ""
+    shutdowns: Mapping[str, date] = field(default_factory=dict)
+    """The days on which models end, of those for which the upstream itself names one."""
 
 
 @runtime_checkable
@@ -202,8 +205,7 @@ class Provider(Protocol):
         """Call the upstream and return as soon as its status line is known to be 2xx.
 
         ``deadline`` is in seconds from now and bounds the whole call, body included. A call that has no
-        place among the account's calls and no connection within ``patience`` seconds (None: until the
-        deadline) is never sent.
+        connection within ``patience`` seconds (None: until the deadline) is never sent.
         Raises :class:`ProviderError` and nothing else (``CancelledError`` aside).
         """
         ...

@@ -69,6 +69,9 @@ _SAID: Mapping[int, str] = {
 """Cloudflare's numbers to OpenAI's codes, where there is one of the same meaning."""
 
 _UNSAFE = re.compile(r"\bnsfw\b|\bflagged\b|content polic|safety (?:filter|system)", re.IGNORECASE)
+_STATUS: Mapping[int, int] = {3036: 429, 3040: 429, 3007: 408, 3008: 408, 3006: 413}
+"""The status that a number comes with, for those whose meaning hangs on it."""
+
 _DAY_IS_USED = 3036
 _NO_CAPACITY = 3040
 _DAY = 86_400
@@ -89,7 +92,6 @@ class Cloudflare(Account):
             base_url=settings.base_url,
             headers={"authorization": f"Bearer {token}"},
             secrets=[token],
-            max_in_flight=settings.max_in_flight,
         )
         self._root = f"{self.base_url}/accounts/{settings.account_id}/ai"
         # Decoded pictures are large.
@@ -145,7 +147,9 @@ class Cloudflare(Account):
 
         def rest(document: dict[str, object], made: int) -> Mapping[str, object]:
             if not made and document.get("success") is False:
-                raise self.refused(400, reply.headers, msgspec.json.encode(document), request.prompt)
+                body = msgspec.json.encode(document)
+                status = _STATUS.get(_said(body)[0] or 0, 400)
+                raise self.refused(status, reply.headers, body, request.prompt)
             return {}
 
         return ImageResult(

@@ -37,7 +37,6 @@ class Gemini(Account):
             base_url=settings.base_url,
             headers={"x-goog-api-key": key},
             secrets=[key],
-            max_in_flight=settings.max_in_flight,
         )
         self._safety = {str(category): str(level) for category, level in settings.safety.items()}
 

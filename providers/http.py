@@ -71,8 +71,8 @@ class Reply:
 
 
 class UpstreamClient:
-    """One per process, shared by every provider. It has no limit of its own on connections: each target's
-    :class:`~providers.admission.Admission` is the only one."""
+    """One per process, shared by every provider. It has no limit of its own on connections: how
+    many calls an account may have at once is for those who send them."""
 
     def __init__(self, settings: UpstreamSettings | None = None, *, base: Path | None = None) -> None:
         """``base`` is where a relative ``ca_file`` starts, which is trusted beside the system's own roots.

@@ -21,5 +21,4 @@ class OpenAI(OpenAIDialect):
             base_url=settings.base_url,
             headers={"authorization": f"Bearer {key}"} | {k: v for k, v in account.items() if v},
             secrets=[key],
-            max_in_flight=settings.max_in_flight,
         )

@@ -35,7 +35,6 @@ class OpenAICompatible(OpenAIDialect):
             base_url=settings.base_url,
             headers=headers,
             secrets=secrets,
-            max_in_flight=settings.max_in_flight,
         )
         self._edits = settings.edits
 

@@ -7,6 +7,7 @@ to send and how to sign.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 
 import msgspec
 
@@ -25,6 +26,7 @@ _KEPT_PREFIX = "x-ratelimit-"
 
 class _Model(msgspec.Struct):
     id: str
+    shutdown_date: object = None
 
 
 class _ModelList(msgspec.Struct):
@@ -74,10 +76,23 @@ class OpenAIDialect(Account):
         if status != 200:
             return Probe(reachable=True, detail=f"HTTP {status} for the list of models")
         try:
-            models = tuple(model.id for model in msgspec.json.decode(body, type=_ModelList).data)
+            models = msgspec.json.decode(body, type=_ModelList).data
         except msgspec.DecodeError:
             return Probe(reachable=True, detail="the list of models is not in OpenAI's form; check base_url")
-        return Probe(reachable=True, key_accepted=True if self._signed else None, models=models)
+        return Probe(
+            reachable=True,
+            key_accepted=True if self._signed else None,
+            models=tuple(model.id for model in models),
+            shutdowns={model.id: day for model in models if (day := _day(model.shutdown_date)) is not None},
+        )
+
+
+def _day(value: object) -> date | None:
+    """Of an ISO date, with or without a time; None for anything else."""
+    try:
+        return date.fromisoformat(value[:10]) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def kept(headers: Mapping[str, str]) -> dict[str, str]:

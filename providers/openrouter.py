@@ -12,9 +12,9 @@ import msgspec
 
 from config.schema import OpenRouterProvider
 from providers.account import Account, Resolve
-from providers.base import ImageRequest, ImageResult, InputRef, Operation, Probe, ProviderError
+from providers.base import ImageRequest, ImageResult, Operation, Probe, ProviderError
 from providers.http import Reply, UpstreamClient
-from providers.json_body import image_url, json_body
+from providers.json_body import image_url, json_body, weight_of
 from providers.openai_errors import refusal, request_id
 from providers.splicing import Path, as_openai
 from providers.upload import Upload
@@ -49,7 +49,6 @@ class OpenRouter(Account):
             base_url=settings.base_url,
             headers={"authorization": f"Bearer {key}"} | {k: v for k, v in told.items() if v},
             secrets=[key],
-            max_in_flight=settings.max_in_flight,
         )
         self._endpoints = settings.endpoints.model_dump(exclude_none=True)
 
@@ -64,8 +63,7 @@ class OpenRouter(Account):
             ]
         if self._endpoints:
             fields["provider"] = self._endpoints
-        weight = sum(len(each.image_url) for each in request.images if isinstance(each, InputRef))
-        return await json_body(fields, weight=weight)
+        return await json_body(fields, weight=weight_of(request.images))
 
     def refused(self, status: int, headers: Mapping[str, str], body: bytes, prompt: str) -> ProviderError:
         error = refusal(

@@ -23,6 +23,7 @@ class Vertex(Account):
     type = "vertex"
 
     def __init__(self, name: str, settings: VertexProvider, client: UpstreamClient, resolve: Resolve) -> None:
+        """Raises :class:`providers.extras.ExtraMissing` where tokens are to be had and google-auth is not."""
         secrets = []
         headers = {}
         self._credentials: CloudCredentials | None = None
@@ -38,7 +39,6 @@ class Vertex(Account):
             base_url=settings.base_url or _host(settings.location),
             headers=headers,
             secrets=secrets,
-            max_in_flight=settings.max_in_flight,
         )
         self._safety = {str(category): str(level) for category, level in settings.safety.items()}
         self._imagen = settings.imagen

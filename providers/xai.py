@@ -19,14 +19,13 @@ from providers.base import (
     Certainty,
     ImageRequest,
     ImageResult,
-    InputRef,
     Kind,
     Operation,
     Probe,
     ProviderError,
 )
 from providers.http import Reply, UpstreamClient
-from providers.json_body import image_url, json_body
+from providers.json_body import image_url, json_body, weight_of
 from providers.openai_errors import refusal, request_id
 from providers.openai_spoken import error_in_answer
 from providers.splicing import Path, as_openai
@@ -74,7 +73,6 @@ class XAI(Account):
             base_url=settings.base_url,
             headers={"authorization": f"Bearer {key}"},
             secrets=[key],
-            max_in_flight=settings.max_in_flight,
         )
 
     def url(self, operation: Operation, model: str) -> str:
@@ -92,8 +90,8 @@ class XAI(Account):
             fields["image"] = pictures[0]
         elif pictures:
             fields["images"] = pictures
-        weight = sum(len(each.image_url) for each in request.images if isinstance(each, InputRef))
-        return await json_body({"model": request.model, "prompt": request.prompt, **fields}, weight=weight)
+        document = {"model": request.model, "prompt": request.prompt, **fields}
+        return await json_body(document, weight=weight_of(request.images))
 
     def refused(self, status: int, headers: Mapping[str, str], body: bytes, prompt: str) -> ProviderError:
         return refusal(
@@ -120,7 +118,8 @@ class XAI(Account):
 
     def _judge(self, document: Mapping[str, object], prompt: str, cost: Decimal | None) -> None:
         """What an answer without pictures says. Raises where it says anything."""
-        spoken = error_in_answer(document, provider=self.name, prompt=prompt, scrub=self._scrub)
+        words = _reworded(document)
+        spoken = error_in_answer(words, provider=self.name, prompt=prompt, scrub=self._scrub)
         if spoken is not None:
             raise spoken
         items = document.get("data")
@@ -174,14 +173,16 @@ def _cost(document: Mapping[str, object]) -> Decimal | None:
 
 
 def _in_openais_words(body: bytes) -> bytes:
-    """``{"code": …, "error": "text"}`` and OpenAI's envelope both as the latter, with OpenAI's code where the
-    words are of a known meaning."""
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body
-    if not isinstance(document, dict):
-        return body
+    return msgspec.json.encode(_reworded(document)) if isinstance(document, dict) else body
+
+
+def _reworded(document: Mapping[str, object]) -> Mapping[str, object]:
+    """``{"code": …, "error": "text"}`` and OpenAI's envelope both as the latter, with OpenAI's code where the
+    words are of a known meaning; anything else as it is."""
     said = document.get("error")
     # The short form's code is a sentence ("Internal error"), which is no code to anybody else.
     error = dict(said) if isinstance(said, dict) else {"message": said}
@@ -192,7 +193,7 @@ def _in_openais_words(body: bytes) -> bytes:
     if meaning == "moderation_blocked":
         stage = "output" if _AFTER_WORK.search(words) else "unknown"
         error["moderation_details"] = {"moderation_stage": stage, "categories": []}
-    return msgspec.json.encode({"error": error}) if isinstance(error.get("message"), str) else body
+    return {"error": error} if isinstance(error.get("message"), str) else document
 
 
 def _code_of(words: str) -> str | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from litestar.types import Scope
 
 _LOCAL = "local"  # a unix socket has no address
+_LONGEST = 64
+"""Characters; no address is longer."""
 
 
 class ClientAddresses:
@@ -26,7 +29,7 @@ class ClientAddresses:
                 peer = hop
                 if not self._is_trusted(hop):
                     break
-        return _site(peer)
+        return _site(peer) if len(peer) <= _LONGEST else peer[:_LONGEST]
 
     def through_proxy(self, scope: Scope) -> bool:
         """Whether the request came from a proxy that the operator trusts."""
@@ -41,11 +44,12 @@ class ClientAddresses:
         return any(address in network for network in self._trusted)
 
 
+@lru_cache(1024)  # with every request, mostly from the same few
 def _site(text: str) -> str:
     try:
         address = ip_address(text)
     except ValueError:
-        return text[:64]
+        return text
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return str(address.ipv4_mapped)

@@ -54,6 +54,7 @@ from gateway.routing.drills import HEADER as DRILL
 from gateway.routing.drills import read_drill
 from gateway.routing.wishes import HEADER as WISHES
 from gateway.routing.wishes import read_wishes
+from gateway.telemetry import meters
 from providers.base import Operation
 
 T = TypeVar("T")
@@ -63,6 +64,9 @@ IN_THREAD = 256 * 1024
 
 DRY_RUN = "dryRun"
 """The query's word for a call that is only asked about."""
+
+_OUTCOMES = {401: "denied", 403: "denied", 429: "limited"}
+"""What a metric calls an error, by its status; its code may be a provider's own word."""
 
 _LONGEST_CLIENT_ID = 512
 _log = structlog.get_logger("imagegate.request")
@@ -151,6 +155,7 @@ class ImageRequests:
                 await reply(send, told.status, told.headers, told.body)
             else:
                 await reply_and_close(receive, send, told.status, told.headers, told.body)
+        meters.request_duration.record(perf_counter() - mark.started, _labels(self._operation, notes, status))
         _log.info(
             "request",
             request_id=mark.request_id,
@@ -260,6 +265,24 @@ class ImageRequests:
         if await deliver(answer, departure, send, self._stall, abort) and ends_here:
             uploads.close()
         return answer.status
+
+
+def _labels(operation: Operation, notes: Mapping[str, object], status: int) -> dict[str, str]:
+    """Of a metric: names of the configuration, and never a client's word."""
+    if status == CLIENT_GONE or notes.get("client_gone"):
+        outcome = "client_gone"
+    elif status < HTTPStatus.BAD_REQUEST:
+        outcome = "cut" if notes.get("cut") else "dry_run" if notes.get("dry_run") else "ok"
+    else:
+        outcome = _OUTCOMES.get(status) or (
+            "invalid" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "failed"
+        )
+    return {
+        "route": operation.value,
+        "model": str(notes.get("model") or ""),
+        "provider": str(notes.get("provider") or ""),
+        "outcome": outcome,
+    }
 
 
 def _words(raw: RawRequest | JsonBody, received: int) -> int:

@@ -9,6 +9,7 @@ from datetime import date
 from litestar import Litestar, asgi
 from litestar.config.cors import CORSConfig
 from litestar.handlers import ASGIRouteHandler
+from litestar.routes import ASGIRoute
 from litestar.types import ControllerRouterHandler, HTTPScope, Receive, Send
 
 from config.catalog import Catalog
@@ -21,17 +22,20 @@ from gateway.api.errors import handle
 from gateway.api.health import Health, Readiness, Ready
 from gateway.api.images import DryRuns, Engine, ImageRequests, utc_today
 from gateway.api.media import Media
+from gateway.api.metrics import Metrics
 from gateway.api.models import Models
 from gateway.api.openapi import OpenApi
 from gateway.api.request_ids import RequestIds
 from gateway.api.requests import Requests
 from gateway.api.usage import Standings, Usage
+from gateway.api.watched import RouteNames, Watched
 from gateway.engine.request_records import RecordTelling
 from gateway.engine.running import Running
 from gateway.media.store import MediaStore
 from gateway.quota.of_settings import LimitBook
 from gateway.routing.directory import ModelDirectory
 from gateway.routing.watch import Watch
+from gateway.telemetry.tracing import Tracing
 from gateway.version import VERSION
 from providers.base import Operation
 
@@ -42,9 +46,10 @@ PREFIXES = ("/v1", "/openai/v1")
 class ApiParts:
     """What the HTTP face works with. ``ready`` says whether paid work can be taken now, ``running`` whether
     any is still taken at all; ``limits`` and ``quota`` are what ``/v1/usage`` tells of, ``media`` is what
-    ``/media`` gives out, ``records`` what ``/v1/images/requests`` tells of; none is served without. ``watch`` is what ``/v1/models`` tells of
-    targets.
-    ``routes`` are other rooms' handlers; ``today`` is the UTC day by which models are shut down."""
+    ``/media`` gives out, ``records`` what ``/v1/images/requests`` tells of, ``metrics`` what ``/metrics``
+    does; none is served without. ``watch`` is what ``/v1/models`` tells of targets. ``watched``: requests are
+    timed, and traced by ``tracing``. ``routes`` are other rooms' handlers; ``today`` is the UTC day by which
+    models are shut down."""
 
     settings: Settings
     directory: ModelDirectory
@@ -59,6 +64,9 @@ class ApiParts:
     media: MediaStore | None = None
     records: RecordTelling | None = None
     watch: Watch | None = None
+    metrics: Metrics | None = None
+    watched: bool = False
+    tracing: Tracing | None = None
     routes: Sequence[ControllerRouterHandler] = ()
     today: Callable[[], date] = utc_today
 
@@ -77,8 +85,16 @@ def build_app(parts: ApiParts) -> Litestar:
         debug=False,
     )
     # Litestar's middleware list runs inside its router; the id must also be on what no route takes.
-    app.asgi_handler = RequestIds(app.asgi_handler)
+    inner = app.asgi_handler
+    if parts.watched:
+        inner = Watched(inner, RouteNames(_paths(app)), parts.tracing)
+    app.asgi_handler = RequestIds(inner)
     return app
+
+
+def _paths(app: Litestar) -> dict[str, bool]:
+    """Every route's path, and whether it also takes what lies below."""
+    return {route.path: isinstance(route, ASGIRoute) and route.route_handler.is_mount for route in app.routes}
 
 
 def _image_routes(parts: ApiParts) -> list[ASGIRouteHandler]:
@@ -124,6 +140,8 @@ def _other_routes(parts: ApiParts) -> list[ASGIRouteHandler]:
     if parts.records is not None:
         requests = Requests(parts.records, parts.authenticator, addresses, BaseUrls(server))
         routes.append(_route([f"{prefix}/images/requests" for prefix in PREFIXES], requests, mount=True))
+    if parts.metrics is not None:
+        routes.append(_route(["/metrics"], parts.metrics))
     if parts.media is not None:
         routes.append(_route(["/media"], Media(parts.media, server.read_stall), mount=True))
     return routes

@@ -27,7 +27,8 @@ def check(file: Path | None, strict: bool, as_json: bool) -> None:
     Lists every error as file:line:column, then warnings. Exit status 0: it can be used; 1: it cannot (with
     --strict, also when there are warnings).
 
-    Secrets that do not exist on this machine are notes, not errors: they may exist where it will run.
+    Secrets and optional packages that do not exist on this machine are notes, not errors: they may exist
+    where it will run.
     """
     try:
         loaded = load(file)
@@ -53,6 +54,7 @@ def _summary(loaded: Loaded) -> dict[str, Any]:
         "keys": sum(len(project.keys) for project in projects),
         "warnings": loaded.warnings,
         "unset": loaded.unset,
+        "missing_extras": loaded.extras,
     }
 
 
@@ -71,7 +73,7 @@ def _show(loaded: Loaded, is_refused: bool) -> None:
     console = _console()
     for warning in loaded.warnings:
         _line(console, "warning", "red" if is_refused else "yellow", warning)
-    for note in loaded.unset:
+    for note in [*loaded.unset, *loaded.extras]:
         _line(console, "note", "cyan", note)
     summary = _summary(loaded)
     counts = ", ".join(

@@ -7,6 +7,7 @@ import rich_click as click
 from gateway.cli.check import check
 from gateway.cli.close import close
 from gateway.cli.credit import credit
+from gateway.cli.doctor import doctor
 from gateway.cli.drill import drill
 from gateway.cli.estimate import estimate
 from gateway.cli.export import export
@@ -30,6 +31,7 @@ def cli() -> None:
 for command in (
     serve,
     check,
+    doctor,
     migrate,
     models,
     estimate,

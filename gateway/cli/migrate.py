@@ -1,4 +1,4 @@
-"""``imagegate migrate``: bring the ledger's database to this version's schema before anything serves on it."""
+"""``imagegate migrate``: bring the ledger's database to this version's schema before it is served on."""
 
 from __future__ import annotations
 

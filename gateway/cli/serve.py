@@ -115,6 +115,7 @@ async def _serve(loaded: Loaded, *, embedded: bool) -> int:
             stopping = _on_signals(gateway, server)
             address = address_of(listener)
             key = await first_key(gateway, data)
+            process.settle()
             welcome(gateway, loaded, address, key, embedded=embedded)
             _log.info(f"listening on {address}")
             await _run(gateway, server, stopping)

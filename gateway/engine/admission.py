@@ -37,6 +37,7 @@ from gateway.quota.outcomes import End, Refused
 from gateway.quota.store import QuotaStore
 from gateway.routing.directory import Target
 from gateway.routing.plan import Candidate
+from gateway.telemetry import meters
 
 _log = structlog.get_logger("imagegate.engine")
 
@@ -109,6 +110,8 @@ class Admissions:
             job.facts.notes.update(noted(outcome))
             offers = alternatives(quoted, job.call.n, self._estimates.of)
             raise refusal(outcome, job.caller, job.model.name, offers, now=now)
+        if not outcome.enforced:
+            meters.unenforced_admits.add(1, {"project": job.caller.project_id})
         job.rate_lines = rate_headers(outcome.standings, now, enforced=outcome.enforced)
         job.served = Served(candidate)
         return await self._recorded(job, quoted, outcome.holds)

@@ -54,9 +54,9 @@ class RequestFacts:
     """Owns the request's files; pictures that are fetched for it go there, too."""
     base_url: str = ""
     """How the client reaches the gateway, for links in its answer."""
-    wishes: Wishes = Wishes()
+    wishes: Wishes = field(default_factory=Wishes)
     """Which providers the caller prefers, and which it will not have."""
-    drill: Drill = Drill()
+    drill: Drill = field(default_factory=Drill)
     """Failures that the caller wants to see."""
     reread: Reread = unreadable
     """Until the call is planned."""

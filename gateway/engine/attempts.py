@@ -29,6 +29,7 @@ from gateway.engine.pictures import Pictures
 from gateway.engine.running import Running
 from gateway.engine.served import Served
 from gateway.engine.streaming import Streamed, relay_stream
+from gateway.engine.told import AttemptsTold
 from gateway.engine.unfinished import spool_failed
 from gateway.engine.upstreams import Upstreams
 from gateway.engine.whole import Whole, receive_whole
@@ -96,7 +97,9 @@ class Attempts:
         books: Books,
         running: Running,
         watch: Watch,
+        told: AttemptsTold,
     ) -> None:
+        self._told = told
         self._upstreams = upstreams
         self._room = room
         self._pictures = pictures
@@ -123,6 +126,13 @@ class Attempts:
 
     async def _outcome(self, job: Job, admission: Admission, attempt: Awaitable[T]) -> T | Failure:
         """It never raises."""
+        with self._told.attempt(job, admission) as ending:
+            outcome = await self._ended(job, admission, attempt)
+            if isinstance(outcome, Failure):
+                ending.failed(outcome.error)
+            return outcome
+
+    async def _ended(self, job: Job, admission: Admission, attempt: Awaitable[T]) -> T | Failure:
         try:
             return await attempt
         except (ProviderError, GatewayError) as error:
@@ -162,6 +172,7 @@ class Attempts:
         self, job: Job, admission: Admission, turn: Turn, seconds: float
     ) -> tuple[Whole, str | None]:
         self._drill(job, turn)
+        begun = perf_counter()
         upstream = self._upstreams[admission.target.provider]
         async with upstream.call(*self._waiting(turn, seconds)) as provider:
             result = await dispatch(
@@ -170,7 +181,7 @@ class Attempts:
                 admission.target,
                 admission.leave,
                 job.remaining + LATE,
-                patience=_patience(seconds),
+                patience=_left(_patience(seconds), begun),
             )
             self._heard(turn, result.headers)
             whole = await receive_whole(
@@ -195,12 +206,11 @@ class Attempts:
         self, job: Job, admission: Admission, call: asyncio.Task[tuple[Whole, str | None]]
     ) -> Whole | None:
         """What became of a call that took longer than its attempt: settled exactly, or released where it
-        clearly made nothing; else it stays unknown."""
+        clearly made nothing; else it stays unknown, as it was booked."""
         try:
             whole, upstream_request_id = await call
         except ProviderError as error:
-            if failures.is_clear(error):
-                await self._books.move(*await self._books.failed(job, [Failure(admission, error)], late=True))
+            await self._books.move(*await self._books.failed(job, [Failure(admission, error)], late=True))
             return None
         except Exception:
             _log.exception("late_answer_failed", attempt_id=admission.attempt.attempt_id)
@@ -227,8 +237,8 @@ class Attempts:
                     admission.call,
                     admission.target,
                     admission.leave,
-                    seconds,
-                    patience=_patience(seconds),
+                    _left(seconds, begun),
+                    patience=_left(_patience(seconds), begun),
                 )
                 self._heard(turn, result.headers)
                 streamed = await relay_stream(
@@ -269,6 +279,11 @@ def _seconds(job: Job, turn: Turn) -> float:
 
 def _patience(seconds: float) -> float:
     return max(seconds - WORTHWHILE, seconds / 2)
+
+
+def _left(seconds: float, begun: float) -> float:
+    """Of so many seconds since then: a wait for a place comes out of the call's own time."""
+    return seconds - (perf_counter() - begun)
 
 
 async def _side_by_side(attempts: Sequence[Awaitable[T]]) -> list[T]:

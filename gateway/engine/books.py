@@ -17,6 +17,7 @@ from gateway.engine.admission import Admission
 from gateway.engine.drilled import Drilled
 from gateway.engine.job import Job
 from gateway.engine.record import actual
+from gateway.engine.told import AttemptsTold
 from gateway.engine.whole import UnusableAnswer
 from gateway.errors import Unavailable
 from gateway.images.amounts import Charge, Usage, dollars
@@ -56,7 +57,8 @@ class Failure(Protocol):
 
 
 class Books:
-    def __init__(self, ledger: Ledger, store: QuotaStore, keeper: Keeper) -> None:
+    def __init__(self, ledger: Ledger, store: QuotaStore, keeper: Keeper, told: AttemptsTold) -> None:
+        self._told = told
         self._ledger = ledger
         self._store = store
         self._keeper = keeper
@@ -98,23 +100,29 @@ class Books:
         )
         if not late:
             job.settle(admission.attempt, end)
+        self._told.booked(job, admission, end)
         await self._write(end)
         await self.move(self._move(admission, end))
 
     async def failed(
         self, job: Job, failed: Sequence[Failure], decision: Decision | None = None, *, late: bool = False
     ) -> list[End]:
-        """Write the ends of calls that brought nothing to the ledger, with what follows them. The store's ends
-        are returned, for the caller to make alone (:meth:`move`) or in one step with the next attempt's hold.
-        What is our own failure, or a defect, has its end already. ``late``: its client was answered before."""
+        """Write the ends of calls that brought nothing to the ledger, with what follows them. Their ends in
+        the store are returned, for the caller to make alone (:meth:`move`) or in one step with further holds.
+        What is our own failure, or a defect, has its end already. ``late``: its client had its answer, and it
+        was booked as unknown; what is no better known now is left at that."""
         ends = [
             (each.admission, self._failed(job, each.admission, each.error, each.at, decision))
             for each in failed
             if isinstance(each.error, ProviderError)
         ]
-        if not late:
+        if late:
+            ends = [each for each in ends if each[1].state is not AttemptState.UNKNOWN]
+        else:
             for admission, end in ends:
                 job.settle(admission.attempt, end)
+        for admission, end in ends:
+            self._told.booked(job, admission, end)
         if ends:
             await self._write(*(end for _, end in ends))
         return [self._move(admission, end) for admission, end in ends]
@@ -151,6 +159,7 @@ class Books:
         """The gateway itself failed after the call was sent: nobody knows what it cost."""
         end = AttemptEnd(admission.attempt.attempt_id, AttemptState.UNKNOWN, datetime.now(UTC))
         job.settle(admission.attempt, end)
+        self._told.booked(job, admission, end)
         await self._write(end)
         await self.move(self._move(admission, end))
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 
-from gateway.engine import failures
+from gateway.engine import failures, incidents
 from gateway.engine.admission import Admission, Admissions
 from gateway.engine.attempts import Failure, Tried, Turn
 from gateway.engine.books import Books
@@ -34,6 +35,8 @@ from gateway.engine.upstreams import TurnedAway, Upstreams
 from gateway.errors import GatewayError, InternalError, RateLimited, SpendLimitReached, Unavailable
 from gateway.images.amounts import Charge
 from gateway.images.estimates import Estimates
+from gateway.images.fitted import Fitted
+from gateway.images.fitting import fit
 from gateway.quota.outcomes import End
 from gateway.routing.course import Attempt, Budgets, Course
 from gateway.routing.decision import ANSWERED_IN_PART, OWN_FAILURE, WORTHWHILE, Because, Decision, Step
@@ -41,16 +44,21 @@ from gateway.routing.failure import Failure as Seen
 from gateway.routing.plan import Candidate
 from gateway.routing.policy import Policy
 from gateway.routing.selection import Order, Ranked
-from gateway.routing.watch import Change, Watch
-from gateway.telemetry import meters
+from gateway.routing.watch import Watch
 from providers.base import ProviderError
 
-T = TypeVar("T")
+
+class Counted(Protocol):
+    """An answer that says how many pictures it holds."""
+
+    @property
+    def images(self) -> int: ...
+
+
+T = TypeVar("T", bound=Counted)
 _log = structlog.get_logger("imagegate.engine")
 
 Attempting = Callable[[Sequence[Admission], Turn], Awaitable[Tried[T]]]
-
-_SPENT = frozenset({Because.RETRY_COUNT, Because.RETRY_SPEND})
 
 
 def _always() -> bool:
@@ -112,19 +120,20 @@ class Failover:
                 continue
             except BaseException:
                 course.not_sent(attempt, perf_counter())
+                await self._books.move(*ended)
                 raise
             charged = len(job.charges)
             tried = await attempting(admissions, Turn(attempt, len(course.attempts)))
             if tried.answers:
                 await self._answered(job, course, attempt, tried)
                 _account(course, attempt, job.charges[charged:])
-                return tried
+                return await self._filled(job, course, tried, attempting)
             decision = self._decided(job, course, attempt, tried, may_follow())
             ended = await self._booked(job, tried, decision)
             _account(course, attempt, job.charges[charged:])
             told = _told(job, tried.decisive)
             shown = (
-                told if shown is None or decision.step is Step.STOP and not tried.decisive.clear else shown
+                told if shown is None or (decision.step is Step.STOP and not tried.decisive.clear) else shown
             )
             attempt = await self._following(course, decision)
         await self._books.move(*ended)
@@ -132,6 +141,45 @@ class Failover:
         if course.failures and course.client_may_retry is False:
             shown.retryable = False
         raise shown
+
+    async def _filled(self, job: Job, course: Course, tried: Tried[T], attempting: Attempting[T]) -> Tried[T]:
+        """With the pictures that it lacks from another target, where the policy says so, the retry budget
+        has room, and that target makes them alike. What goes wrong with that costs the client nothing."""
+        missing = job.call.n - sum(answer.images for answer in tried.answers)
+        first = job.served
+        if missing <= 0 or not self._policy.fill_missing or job.call.stream or first is None:
+            return tried
+        found: dict[int, Fitted] = {}
+
+        def is_alike(other: Ranked) -> bool:
+            index = other.contender.index
+            fitted = fit(job.call.changed({"n": missing}), job.planned.candidates[index].target.entry)
+            if not isinstance(fitted, Fitted):
+                return False
+            found[index] = fitted
+            return fitted.finish == first.fitted.finish and fitted.size.sent == first.fitted.size.sent
+
+        attempt = course.to_fill(perf_counter(), is_alike)
+        if attempt is None:
+            return tried
+        index = attempt.ranked.contender.index
+        candidate = Candidate(job.planned.candidates[index].target, found[index])
+        charged = len(job.charges)
+        try:
+            ready = await self._prepared(job, candidate)
+            admissions = await self._admissions.admit(job, ready)
+        except GatewayError:
+            course.not_sent(attempt, perf_counter())
+            return tried
+        more = await attempting(admissions, Turn(attempt, len(course.attempts)))
+        job.served = first
+        if more.answers:
+            await self._answered(job, course, attempt, more)
+        else:
+            decision = replace(self._decided(job, course, attempt, more, False), because=Because.PARTIAL)
+            await self._books.move(*await self._booked(job, more, decision))
+        _account(course, attempt, job.charges[charged:])
+        return Tried([*tried.answers, *more.answers], [*tried.failures, *more.failures])
 
     async def _course(self, job: Job) -> Course:
         """Waits where the one target there is only rests for a moment. Raises 503 ``no_healthy_provider``."""
@@ -143,19 +191,15 @@ class Failover:
             wait = found.wait(now)
             if wait is None or wait + WORTHWHILE > job.remaining:
                 raise self._nobody(job, found)
-            await asyncio.sleep(max(wait, 0.01))
-            self._running.admit()
+            await self._running.pause(max(wait, 0.01))
         return Course(found, self._policy, self._watch, self._budgets, job.deadline, self._planning.dice)
 
     def _nobody(self, job: Job, found: Order) -> Unavailable:
         now = perf_counter()
-        states = [f"{out.contender.name}: {out.because} {out.detail}".strip() for out in found.left_out]
-        states += [f"{ranked.contender.name}: {ranked.standing.state}" for ranked in found.ranked]
-        _log.warning("no_healthy_provider", request_id=job.facts.request_id, targets=states)
-        meters.no_healthy_provider.add(1, {"model": job.model.name})
+        incidents.nobody_healthy(job, found)
         return Unavailable(
-            f"No provider of '{job.model.name}' can be called right now: each of them has failed too often or "
-            "asked to be left alone for a while. Nothing was sent and nothing is charged.",
+            f"No provider of '{job.model.name}' can be called right now: each of them has failed too often or"
+            " asked to be left alone for a while. Nothing was sent and nothing is charged.",
             code="no_healthy_provider",
             retry_after=1.0 if found.soonest is None else max(found.soonest - now, 0.0),
             retryable=True,
@@ -187,14 +231,7 @@ class Failover:
         following = course.instead(attempt, now, is_cheaper)
         if following is not None:
             job.downgraded = True
-            target = candidate.target
-            meters.plan_trimmed_by_budget.add(1, {"provider": target.provider, "model": job.model.name})
-            _log.info(
-                "plan_trimmed_by_budget",
-                request_id=job.facts.request_id,
-                left_out=f"{target.provider}/{target.model}",
-                following=following.ranked.contender.name,
-            )
+            incidents.plan_trimmed(job, candidate, following)
         return following
 
     def _most(self, candidate: Candidate) -> int | None:
@@ -205,7 +242,7 @@ class Failover:
     async def _answered(self, job: Job, course: Course, attempt: Attempt, tried: Tried[T]) -> None:
         now, calls = perf_counter(), len(tried.answers) + len(tried.failures)
         course.succeeded(attempt, now, pictures=job.call.n if calls == 1 else 0)
-        _tell_of_change(course, attempt)
+        incidents.health_changed(course, attempt)
         if tried.failures:
             await self._books.move(*await self._booked(job, tried, ANSWERED_IN_PART))
 
@@ -226,17 +263,12 @@ class Failover:
             other_key=other_key,
             drill=isinstance(error, Drilled),
         )
-        _tell_of_change(course, attempt)
-        if decision.because in _SPENT:
-            meters.retry_budget_exhausted.add(1, {"because": decision.because.value})
-            _log.warning(
-                "retry_budget_exhausted", request_id=job.facts.request_id, because=decision.because.value
-            )
+        incidents.decided(job, course, attempt, decision)
         return decision if may_follow else Decision(Step.STOP, Because.RELAYED)
 
     async def _booked(self, job: Job, tried: Tried[T], decision: Decision) -> list[End]:
         for failed in tried.failures:
-            _tell_of_failure(failed, decision)
+            incidents.attempt_failed(failed, decision)
         return await self._books.failed(job, tried.failures, decision)
 
     async def _following(self, course: Course, decision: Decision) -> Attempt | None:
@@ -273,47 +305,3 @@ def _told(job: Job, failure: Failure) -> GatewayError:
 
 def broken(job: Job) -> GatewayError:
     return InternalError(f"The gateway failed. Request ID {job.facts.request_id}.", retryable=False)
-
-
-def _tell_of_change(course: Course, attempt: Attempt) -> None:
-    if course.change is None:
-        return
-    contender, opened = attempt.ranked.contender, course.change is Change.OPENED
-    meters.target_changes.add(1, {"target": contender.name, "to": course.change.value})
-    if opened:
-        _log.warning("target_opened", target=contender.name, cause=course.failures[-1].kind.value)
-    else:
-        _log.info("target_closed", target=contender.name)
-
-
-def _tell_of_failure(failed: Failure, decision: Decision) -> None:
-    error, admission = failed.error, failed.admission
-    if not isinstance(error, ProviderError):
-        return
-    target = admission.target
-    meters.attempts_failed.add(
-        1,
-        {
-            "provider": target.provider,
-            "kind": error.kind.value,
-            "certainty": error.certainty.value,
-            "step": decision.step.value,
-        },
-    )
-    facts = {
-        "attempt_id": admission.attempt.attempt_id,
-        "provider": target.provider,
-        "model": target.model,
-        "kind": error.kind.value,
-        "certainty": error.certainty.value,
-        "status": error.status,
-        "code": error.code,
-        "step": decision.step.value,
-        "because": decision.because.value,
-        "drill": isinstance(error, Drilled) or None,
-    }
-    told = {name: value for name, value in facts.items() if value is not None}
-    if error.kind in failures.OPERATORS:
-        _log.warning("attempt_failed", **told, said=error.message)
-    else:
-        _log.info("attempt_failed", **told)

@@ -153,7 +153,7 @@ def is_clear(error: ProviderError) -> bool:
 def missing_pictures(made: int, asked: int, request_id: str) -> UpstreamFailed:
     """Why a stream ends with fewer pictures than were asked for; those that were made are with the client."""
     return UpstreamFailed(
-        f"{made} of {asked} pictures were made; the provider ended its stream there. Request ID {request_id}.",
+        f"{made} of {asked} pictures were made, then the provider ended its stream. Request ID {request_id}.",
         status=502,
         code="pictures_missing",
         retryable=False,

@@ -196,8 +196,14 @@ class Follower:
         if call is None:
             return
         self.client_left(call)
-        if ready is not None:
-            await self._keep(call, ready)
+        if ready is None:
+            return
+        keeping = self._running.start(self._keep(call, ready))
+        try:
+            await asyncio.shield(keeping)
+        except asyncio.CancelledError:
+            await keeping  # the body is freed when this returns
+            raise
 
     async def failed(self, call: Followed, error: GatewayError) -> None:
         """The call ended without an answer. What clearly made nothing, and another time may make it, is not

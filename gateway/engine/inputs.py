@@ -53,7 +53,8 @@ async def materialise(
     """The call with files in place of references that some entry (of the targets it may go to) does not take,
     and with the sizes that this shows. What lies at an origin that the operator named is always fetched: no
     upstream reaches it; what is stored on its side is always made a file, to be turned. ``needs_ratio``: the
-    shape of the first picture decides the size. ``uploads`` owns the files. Raises :class:`InvalidRequest`, and ``Unavailable`` when the disk is full."""
+    shape of the first picture decides the size. ``uploads`` owns the files. Raises :class:`InvalidRequest`,
+    and ``Unavailable`` when the disk is full."""
     wanted = [
         place
         for place, picture in enumerate(_pictures(call))

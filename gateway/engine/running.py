@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Set
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from gateway.errors import Unavailable
@@ -33,6 +34,7 @@ class Running:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._at_drain: list[Callable[[], None]] = []
+        self._told = asyncio.Event()
         self.draining = False
         """Whether nothing new is taken any more."""
 
@@ -47,6 +49,12 @@ class Running:
         """Raises :class:`Draining` where nothing new is taken."""
         if self.draining:
             raise Draining
+
+    async def pause(self, seconds: float) -> None:
+        """Wait before something new. Raises :class:`Draining` as soon as nothing new is taken."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._told.wait(), seconds)
+        self.admit()
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Also while draining: what runs may need further steps to its end."""
@@ -64,6 +72,7 @@ class Running:
         if self.draining:
             return
         self.draining = True
+        self._told.set()
         for act in self._at_drain:
             act()
 

@@ -1,4 +1,4 @@
-"""The upstream accounts as the engine calls them: each with its keys, used in turn, and the line before it."""
+"""The upstream accounts as the engine calls them: each with its keys, used in turn, and its line."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Upstream:
     @asynccontextmanager
     async def call(self, p95: float | None, patience: float) -> AsyncIterator[Provider]:
         """A place for one call and the provider to make it with, whose failures are learnt from. ``p95`` is
-        what a slow picture of its shape takes (None: not known), ``patience`` how long the place may be waited
+        what a slow picture of its shape takes (None: not known), ``patience`` how long a place may be waited
         for; both in seconds. Raises :class:`ProviderError` (overloaded, not_sent) where there is none."""
         try:
             async with self.line.place(p95, patience):

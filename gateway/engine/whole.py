@@ -15,7 +15,7 @@ from providers.openai_spoken import error_in_answer
 
 
 class UnusableAnswer(ProviderError):
-    """A 2xx answer that cannot be delivered; ``usage`` and ``cost`` are what it says was billed, if it says."""
+    """A 2xx answer that cannot be delivered; ``usage`` and ``cost`` are what it says was billed, if so."""
 
     def __init__(
         self, kind: Kind, message: str, usage: Usage | None = None, cost: Decimal | None = None

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 from config.sizing import ratio_of, tier_area
@@ -22,6 +23,9 @@ SIZE_FIELDS = ("size", "aspect_ratio", "resolution")
 AUTO = "auto"
 SAME_TIER = Fraction(5, 4)
 """A size is of a tier when its area and the tier's are within this factor of each other."""
+
+_USUAL = 32
+"""Characters of a field that says a size; longer ones are worked out each time."""
 
 _PIXELS = re.compile(r"([0-9]{1,5})[xX*×]([0-9]{1,5})", re.ASCII)
 
@@ -68,6 +72,13 @@ class _Said:
 def intent_of(size: str | None, aspect_ratio: str | None, resolution: str | None) -> Intent:
     """The intent of three fields; None for a field that was not sent. Raises ``InvalidRequest`` (400
     ``invalid_value`` with ``param``) for a value that is none of its field's forms."""
+    words = (size, aspect_ratio, resolution)
+    # Each call asks several times, and most ask for one of a handful. A caller's long words are not kept.
+    usual = all(word is None or len(word) <= _USUAL for word in words)
+    return _remembered(*words) if usual else _intent_of(*words)
+
+
+def _intent_of(size: str | None, aspect_ratio: str | None, resolution: str | None) -> Intent:
     given = list(_read(size, aspect_ratio, resolution))
     said = [one for one in given if one.text != AUTO]
     if not said:
@@ -100,6 +111,9 @@ def intent_of(size: str | None, aspect_ratio: str | None, resolution: str | None
         asked=asked,
         ignored=tuple(ignored),
     )
+
+
+_remembered = lru_cache(1024)(_intent_of)
 
 
 def _agree(weaker: _Said, stronger: _Said) -> bool:

@@ -7,7 +7,7 @@ outcome is unclear (a connection lost during COMMIT) may simply be sent again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gateway.images.pricing import MOST_TOKENS
 from gateway.ledger import touched
 from gateway.ledger.epochs import refuse_superseded
+from gateway.ledger.prepared import Prepared
 from gateway.ledger.records import AttemptEnd, AttemptState, Entry, NewAttempt, NewRequest, RequestEnd, Usage
 from gateway.ledger.tables import attempts, requests
 
@@ -137,16 +138,15 @@ def apply(connection: Connection, batch: Sequence[tuple[type[Entry], Row]]) -> N
     for kind, row in batch:
         rows.setdefault(kind, []).append(row)
     refuse_superseded(connection, rows.get(NewAttempt, ()))
-    insert = _INSERTS[connection.dialect.name]
-    for kind in (NewRequest, NewAttempt):
+    for kind, statement in ((NewRequest, _INSERT_REQUEST), (NewAttempt, _INSERT_ATTEMPT)):
         if kind in rows:
-            connection.execute(insert[kind], rows[kind])
+            statement.run(connection, rows[kind])
     for kind, statement, table in (
         (AttemptEnd, _END_ATTEMPT, attempts),
         (RequestEnd, _END_REQUEST, requests),
     ):
         if kind in rows:
-            done = connection.execute(statement, rows[kind])
+            done = statement.run(connection, rows[kind])
             if done.rowcount != len(rows[kind]):
                 _check_present(connection, table, rows[kind])
     new = {row["request_id"]: row["received_at"] for row in rows.get(NewRequest, ())}
@@ -173,22 +173,22 @@ def _of_request(name: str) -> Any:
     return select(requests.c[name]).where(requests.c.request_id == bindparam("_request_id")).scalar_subquery()
 
 
-def _inserts(insert: Any) -> dict[type[Entry], Any]:
+_INSERTS: Mapping[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+def _insert_request(database: str) -> Any:
+    return _INSERTS[database](requests).on_conflict_do_nothing(index_elements=["request_id"])
+
+
+def _insert_attempt(database: str) -> Any:
     copied = ("received_at", "project_id", "key_id", "model", "end_user_digest")
-    attempt = {name: _of_request(name) for name in copied}
-    attempt["counted_images"] = _of_request("n") * bindparam("_first", type_=Integer)
-    return {
-        NewRequest: insert(requests).on_conflict_do_nothing(index_elements=["request_id"]),
-        NewAttempt: insert(attempts)
-        .values(**attempt, state=str(AttemptState.DISPATCHED))
-        .on_conflict_do_nothing(index_elements=["attempt_id"]),
-    }
+    values = {name: _of_request(name) for name in copied}
+    values["counted_images"] = _of_request("n") * bindparam("_first", type_=Integer)
+    insert = _INSERTS[database](attempts).values(**values, state=str(AttemptState.DISPATCHED))
+    return insert.on_conflict_do_nothing(index_elements=["attempt_id"])
 
 
-_INSERTS = {"sqlite": _inserts(sqlite.insert), "postgresql": _inserts(postgresql.insert)}
-
-
-def _end_attempt() -> Update:
+def _end_attempt(database: str) -> Update:
     """dispatched → any end; unknown → settled or released, when a late answer, a reconciliation or the policy
     says what it cost. Settled and released are final."""
     state = attempts.c.state
@@ -230,7 +230,7 @@ def _end_attempt() -> Update:
     )
 
 
-def _end_request() -> Update:
+def _end_request(database: str) -> Update:
     names = [name for name in _NAMES[RequestEnd] if name != "request_id"]
     return (
         update(requests)
@@ -239,5 +239,5 @@ def _end_request() -> Update:
     )
 
 
-_END_ATTEMPT = _end_attempt()
-_END_REQUEST = _end_request()
+_INSERT_REQUEST, _INSERT_ATTEMPT = Prepared(_insert_request), Prepared(_insert_attempt)
+_END_ATTEMPT, _END_REQUEST = Prepared(_end_attempt), Prepared(_end_request)

@@ -73,8 +73,12 @@ def refuse_superseded(connection: Connection, rows: Sequence[dict[str, Any]]) ->
         )
 
 
+# Made once: it runs with every intent row.
+_NEWEST = select(func.max(epochs.c.number))
+
+
 def _newest(connection: Connection) -> int:
-    return int(connection.scalar(select(func.max(epochs.c.number))) or 0)
+    return int(connection.scalar(_NEWEST) or 0)
 
 
 def _lock(connection: Connection, how: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, FromClause, Row, Table, cast, delete, func, insert, literal, select, text
 
+from gateway.ledger.prepared import Prepared
 from gateway.ledger.tables import BigInt, rollup_marks
 
 MOST_RAW_SPANS = 100
@@ -87,7 +88,7 @@ def read(
     return found
 
 
-_MARK = rollup_marks.insert()
+_MARK = Prepared(lambda database: rollup_marks.insert())
 
 
 def mark(connection: Connection, slots: Iterable[tuple[Rollup, int]]) -> None:
@@ -95,7 +96,7 @@ def mark(connection: Connection, slots: Iterable[tuple[Rollup, int]]) -> None:
     token = secrets.token_hex(8)
     rows = [{"rollup": rollup.name, "slot": slot, "mark_id": token} for rollup, slot in slots]
     if rows:
-        connection.execute(_MARK, sorted(rows, key=lambda row: (row["rollup"], row["slot"])))
+        _MARK.run(connection, sorted(rows, key=lambda row: (row["rollup"], row["slot"])))
 
 
 def roll_up(connection: Connection, rollup: Rollup, now: int) -> bool:

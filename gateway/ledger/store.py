@@ -149,6 +149,8 @@ class SqliteStore:
         self._writer_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-write")
         self._reader_threads = ThreadPoolExecutor(READERS, thread_name_prefix="ledger-read")
         self._writer = _sqlite_engine(path, _prepare_writer, "BEGIN IMMEDIATE", poolclass=StaticPool)
+        self._writing: Connection | None = None
+        """Kept open: taking it out and giving it back costs as much as a transaction of one row."""
         self._readers = _sqlite_engine(
             path, _prepare_reader, "BEGIN", poolclass=QueuePool, pool_size=READERS, max_overflow=0
         )
@@ -176,9 +178,26 @@ class SqliteStore:
         return store
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._writer_thread, _in_transaction, self._writer, work
-        )
+        return await asyncio.get_running_loop().run_in_executor(self._writer_thread, self._write, work)
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        if self._writing is None:
+            self._writing = self._writer.connect()
+        try:
+            with self._writing.begin():
+                return work(self._writing)
+        except BaseException:
+            self._let_go()  # nobody knows what state it is in
+            raise
+
+    def _let_go(self) -> None:
+        held, self._writing = self._writing, None
+        if held is not None:
+            held.close()
+
+    def _end_writing(self) -> None:
+        self._let_go()
+        self._writer.dispose()
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         try:
@@ -194,7 +213,7 @@ class SqliteStore:
         """Readers first, so that the last checkpoint is the writer's."""
         await asyncio.to_thread(self._reader_threads.shutdown)
         self._readers.dispose()
-        await asyncio.get_running_loop().run_in_executor(self._writer_thread, self._writer.dispose)
+        await asyncio.get_running_loop().run_in_executor(self._writer_thread, self._end_writing)
         await asyncio.to_thread(self._writer_thread.shutdown)
         self._lock.release()
 

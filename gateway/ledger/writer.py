@@ -43,6 +43,7 @@ class Writer:
         self._store = store
         self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
         self._closing = False
         self._task = asyncio.create_task(self._run(), name="ledger-writer")
 
@@ -60,7 +61,9 @@ class Writer:
         waiting = _Waiting(rows, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if patient and len(self._waiting) < TOGETHER:
-            asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._wake.set)
+            # One alarm, for the first of them: later ones would each wake a transaction for what came since.
+            if self._alarm is None:
+                self._alarm = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._wake.set)
         else:
             self._wake.set()
         await waiting.durable
@@ -76,6 +79,9 @@ class Writer:
             await self._wake.wait()
             self._wake.clear()
             await asyncio.sleep(0)  # whoever else is ready in this turn of the loop joins
+            if self._alarm is not None:
+                self._alarm.cancel()
+                self._alarm = None
             while self._waiting:
                 members, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
                 await self._commit(members)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from gateway.routing.decision import Because, Decision, Situation, Step, client_may_retry, decide
+from gateway.routing.decision import WORTHWHILE, Because, Decision, Situation, Step, client_may_retry, decide
 from gateway.routing.failure import Failure
 from gateway.routing.health import Ticket
 from gateway.routing.policy import Policy
@@ -159,6 +159,22 @@ class Course:
         self.budgets.count.further(failed, following.contender.provider, now)
         return self._begin(following, now)
 
+    def to_fill(self, now: float, fits: Callable[[Ranked], bool]) -> Attempt | None:
+        """Another target for the pictures that an answer lacks, as far as attempts, time and retry budgets
+        go; None where there is none."""
+        here = self.attempts[-1].ranked.contender.provider
+        following = next((each for each in self._usable(now) if fits(each)), None)
+        if following is None or len(self.attempts) >= self.policy.max_attempts:
+            return None
+        there = following.contender
+        if self.ends_at - now < WORTHWHILE or not self.budgets.count.allows(here, there.provider, now):
+            return None
+        if not self.budgets.spend.allows(there.price, now):
+            return None
+        self._left.remove(following)
+        self.budgets.count.further(here, there.provider, now)
+        return self._begin(following, now, is_extra=True)
+
     @property
     def client_may_retry(self) -> bool | None:
         """``x-should-retry``, once it has failed; None: not said."""
@@ -170,9 +186,9 @@ class Course:
             attempt.taken(nano, now)
             attempt.taken = None
 
-    def _begin(self, ranked: Ranked, now: float) -> Attempt:
+    def _begin(self, ranked: Ranked, now: float, *, is_extra: bool = False) -> Attempt:
         contender = ranked.contender
-        is_extra = any(failure.may_be_paid for failure in self.failures)
+        is_extra = is_extra or any(failure.may_be_paid for failure in self.failures)
         silence = self.policy.on_failure.after(Kind.TIMEOUT, Certainty.MAYBE_ACCEPTED)
         more = len(self.attempts) + 1 < self.policy.max_attempts and (self._left or not self.attempts)
         if not any(before.ranked.contender.provider == contender.provider for before in self.attempts):

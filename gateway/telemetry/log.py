@@ -10,7 +10,9 @@ import logging
 import sys
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from gateway.telemetry.tracing import ids
 
 _QUIET = (
     "uvicorn",
@@ -28,6 +30,7 @@ def configure(level: str = "INFO") -> None:
     """Call once, before anything logs."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _with_trace,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
     ]
@@ -54,3 +57,13 @@ def configure(level: str = "INFO") -> None:
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It warns of each regular end of a reader.
+    logging.getLogger("opentelemetry.sdk.metrics._internal.export").setLevel(logging.ERROR)
+
+
+def _with_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """The ids that lead from a line to its trace."""
+    found = ids()
+    if found is not None:
+        event["trace_id"], event["span_id"] = found
+    return event

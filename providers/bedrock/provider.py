@@ -23,6 +23,7 @@ from providers.base import (
 from providers.bedrock import errors
 from providers.bedrock.models import Shape, shape_of
 from providers.bedrock.signing import Keys, Signer
+from providers.bfl_moderation import moderated
 from providers.http import Reply, UpstreamClient
 from providers.json_body import bare_base64, json_body, weight_of
 from providers.openai_errors import request_id
@@ -71,7 +72,6 @@ class Bedrock(Account):
             base_url=base_url,
             headers=headers,
             secrets=secrets,
-            max_in_flight=settings.max_in_flight,
         )
         self._secrets = tuple(secrets)
 
@@ -206,6 +206,9 @@ def _rest(
             status=500,
             upstream_request_id=number,
         )
+    refused = moderated(document, provider=provider, number=number)
+    if refused is not None:
+        raise refused
     return {}
 
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from providers.base import Certainty, Kind, ProviderError
+from providers.extras import ExtraMissing
 from providers.http import UpstreamClient
 from providers.upload import Upload
 
@@ -42,16 +43,13 @@ class CloudCredentials:
     new token before the old one ends."""
 
     def __init__(self, provider: str, client: UpstreamClient, service_account_key: str | None = None) -> None:
-        """``service_account_key`` is the JSON of a key file. Raises ValueError where google-auth is not
-        installed, or the key is none."""
+        """``service_account_key`` is the JSON of a key file. Raises :class:`ExtraMissing` where google-auth
+        is not installed, ValueError where the key is none."""
         try:
             self._auth = importlib.import_module("google.auth")
             self._errors = importlib.import_module("google.auth.exceptions")
         except ImportError:
-            raise ValueError(
-                f"providers.{provider} needs the extra 'vertex': install 'imagegate[vertex]', or name an "
-                "access_token"
-            ) from None
+            raise ExtraMissing("calls to Google Cloud without an access_token", "vertex") from None
         self._provider = provider
         self._client = client
         self._found: Any = None

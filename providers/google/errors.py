@@ -4,7 +4,7 @@ as the one element of an array.
 ====================================  ============  ==================================================
 sign                                  kind          certainty
 ====================================  ============  ==================================================
-408, 504                              timeout       maybe_accepted: somebody stopped waiting
+408, 499, 504                         timeout       maybe_accepted: somebody stopped waiting
 3xx                                   not_found     rejected: redirects are not followed
 400 whose text has a safety code      moderation    rejected
 400 about the key, the billing or     auth          rejected
@@ -38,7 +38,6 @@ _BY_STATUS: Mapping[int, Kind] = {
     405: Kind.NOT_FOUND,
     409: Kind.OVERLOADED,
     429: Kind.THROTTLED,
-    499: Kind.OVERLOADED,
     503: Kind.OVERLOADED,
 }
 _WORDS: Mapping[Kind, str] = {
@@ -92,7 +91,7 @@ def refusal(
 def _meaning(
     status: int, word: str, said: str, entries: list[Mapping[str, object]], *, enveloped: bool
 ) -> tuple[Kind, Certainty]:
-    if status in (408, 504):
+    if status in (408, 499, 504):
         return Kind.TIMEOUT, Certainty.MAYBE_ACCEPTED
     if status < 400:
         return Kind.NOT_FOUND, Certainty.REJECTED

@@ -16,7 +16,7 @@ import msgspec
 from providers.base import Certainty, ImageRequest, ImageResult, InputFile, InputImage, Kind, ProviderError
 from providers.google.safety import ACCOUNT, BLOCKED, details, reason_of
 from providers.held import Held
-from providers.json_body import Inline, json_body
+from providers.json_body import Inline, json_body, weight_of
 from providers.scrub import Scrubber
 from providers.splicing import Path, Splicer, Unreadable
 from providers.upload import Upload
@@ -52,8 +52,7 @@ async def call_body(
             {"category": f"HARM_CATEGORY_{category}", "threshold": threshold}
             for category, threshold in safety.items()
         ]
-    weight = sum(len(each.image_url) for each in request.images if not isinstance(each, InputFile))
-    return await json_body(document, weight=weight)
+    return await json_body(document, weight=weight_of(request.images))
 
 
 def _given(fields: Mapping[str, object]) -> dict[str, object]:

@@ -47,8 +47,6 @@ _SUPPORT = {
     "56562880": "violence",
 }
 _CODE = re.compile(r"\b[0-9]{8}\b")
-
-
 _REASON = re.compile(r"[A-Z_]{1,64}")
 
 

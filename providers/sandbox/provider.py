@@ -8,11 +8,10 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from dataclasses import replace
 
 from config.schema import SandboxProvider
-from providers.admission import Admission
 from providers.base import Certainty, ImageRequest, ImageResult, Kind, Probe, ProviderError
 from providers.http import UpstreamClient
 from providers.openai_dialect import Resolve
@@ -38,7 +37,6 @@ class Sandbox:
         self.name = name
         self._latency = settings.latency
         self._lenient = settings.lenient
-        self._admission = Admission(settings.max_in_flight)
         # Drawing is CPU work in this very process; more threads at once than cores only hinder each other.
         self._easels = asyncio.Semaphore(os.cpu_count() or 1)
 
@@ -46,24 +44,20 @@ class Sandbox:
         self, request: ImageRequest, deadline: float, *, patience: float | None = None
     ) -> ImageResult:
         """See :class:`providers.base.Provider`."""
-        now = asyncio.get_running_loop().time()
-        ends_at = now + deadline
-        async with AsyncExitStack() as held:
-            starts_by = ends_at if patience is None else now + min(patience, deadline)
-            await held.enter_async_context(self._admission.place(starts_by, self.name))
-            prompt, behaviour = directives.read(request.prompt)
-            try:
-                async with asyncio.timeout_at(ends_at):
-                    await self._misbehave(behaviour, request.prompt)
-                    chunks = await self._answer(request, prompt, behaviour)
-            except TimeoutError:
-                raise self._silent() from None
-            return ImageResult(
-                body=self._body(chunks, ends_at, cut=behaviour.cut),
-                content_type="text/event-stream" if request.stream else "application/json",
-                upstream_request_id=f"req_sandbox_{secrets.token_hex(8)}",
-                aclose=held.pop_all().aclose,
-            )
+        ends_at = asyncio.get_running_loop().time() + deadline
+        prompt, behaviour = directives.read(request.prompt)
+        try:
+            async with asyncio.timeout_at(ends_at):
+                await self._misbehave(behaviour, request.prompt)
+                chunks = await self._answer(request, prompt, behaviour)
+        except TimeoutError:
+            raise self._silent() from None
+        return ImageResult(
+            body=self._body(chunks, ends_at, cut=behaviour.cut),
+            content_type="text/event-stream" if request.stream else "application/json",
+            upstream_request_id=f"req_sandbox_{secrets.token_hex(8)}",
+            aclose=_nothing_to_close,
+        )
 
     async def _misbehave(self, behaviour: Behaviour, prompt: str) -> None:
         """Be slow, be silent, or fail, as asked."""
@@ -173,3 +167,7 @@ def _usage(job: Commission, made: int) -> dict[str, object]:
         n=made,
         partials=job.partials * made,
     )
+
+
+async def _nothing_to_close() -> None:
+    """No connection is held."""

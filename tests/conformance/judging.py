@@ -43,16 +43,17 @@ _UNASKED = ("quality", "background", "seed", "negative_prompt", "user", "output_
 _REFUSALS = ("invalid_request_error", "image_generation_user_error")
 """OpenAI's two types for what a caller can mend."""
 
-_LEAST_LIKENESS = 0.03
-"""Of two ratios, as the difference of their logarithms: published pixels of 21:9 are that far off."""
+_LEAST_LIKENESS = 0.035
+"""Of two ratios, as the difference of their logarithms: so far off are the published pixels of some."""
 
 
-def judge(ask: Ask, prompt: str, saws: Sequence[Saw], told: Told) -> Cell:
-    """Of one call. ``saws`` are what its upstream calls looked like there."""
+def judge(ask: Ask, saws: Sequence[Saw], told: Told, *, unknown: bool = False) -> Cell:
+    """Of one call. ``saws`` are what its upstream calls looked like there. Of a model that is ``unknown`` to
+    the catalog the upstream itself may refuse what it does not take."""
     try:
         if told.error is not None:
-            return _refused(ask, saws, told)
-        _holds_together(ask, prompt, saws, told)
+            return _refused(ask, [] if unknown else saws, told, " there" if saws else "")
+        _holds_together(ask, saws, told)
         return _JUDGES.get(ask.subject, _field)(ask, saws, told)
     except Wrong as wrong:
         return Cell(Verdict.WRONG, str(wrong))
@@ -63,7 +64,7 @@ def _hold(fact: object, otherwise: str) -> None:
         raise Wrong(otherwise)
 
 
-def _refused(ask: Ask, saws: Sequence[Saw], told: Told) -> Cell:
+def _refused(ask: Ask, saws: Sequence[Saw], told: Told, where: str) -> Cell:
     """A refusal is one of the request, before anything was sent, and names the field."""
     error = told.error or {}
     said = f"{told.status} {error.get('code')} {error.get('message')}"
@@ -73,16 +74,15 @@ def _refused(ask: Ask, saws: Sequence[Saw], told: Told) -> Cell:
     param = str(error.get("param")).partition("[")[0]
     about = {ask.subject, "model", *ask.fields} | ({"image", "images", "mask"} if ask.inputs else set())
     _hold(param in about, f"blames {param}: {said}")
-    return Cell(Verdict.REFUSED)
+    return Cell(Verdict.REFUSED, where.strip())
 
 
-def _holds_together(ask: Ask, prompt: str, saws: Sequence[Saw], told: Told) -> None:
+def _holds_together(ask: Ask, saws: Sequence[Saw], told: Told) -> None:
     """What is so of every answer, whatever was asked."""
     _hold(told.status == 200, f"HTTP {told.status}")
-    _hold(saws, "the upstream saw no call")
+    _hold(saws, "the upstream saw no call with this prompt")
     wanted = ask.fields.get("n", 1)
     _hold(len(told.pictures) == wanted, f"{len(told.pictures)} pictures for {wanted}")
-    _hold(all(saw.prompt == prompt for saw in saws), "the prompt was changed")
     measured = [f"{width}x{height}" for width, height in (each.size for each in told.pictures)]
     if "received" in told.size:
         _hold(told.size["received"].split() in (measured, measured[:1]), f"told of {told.size['received']}")
@@ -108,7 +108,9 @@ def _size(ask: Ask, saws: Sequence[Saw], told: Told) -> Cell:
         _hold(text == ask.fields.get("size"), f"cut to {text}")
         return Cell(Verdict.EMULATED, f"of {sent}")
     if rule not in _AS_ASKED:
-        _hold(rule in ("clamped", "step", "raised", "lowered", "ratio_cut", "nearest"), f"the rule is {rule!r}")
+        _hold(
+            rule in ("clamped", "step", "raised", "lowered", "ratio_cut", "nearest"), f"the rule is {rule!r}"
+        )
         return Cell(Verdict.MAPPED, text)
     _hold(_as_asked(ask, made), f"{text} was told as {rule}")
     exact = pixels(ask.fields.get("size")) == made

@@ -7,7 +7,7 @@ import base64
 import io
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,18 @@ import httpx
 import pytest
 from PIL import Image
 
+from config.catalog import load_catalog
 from tests.conformance.asks import ASKS, INPUT, Ask
 from tests.conformance.judging import Cell, judge
 from tests.conformance.saw import Pixels
 from tests.conformance.stand import Bench, Stand, Upstream
 from tests.conformance.stands import STANDS
-from tests.conformance.told import told
+from tests.conformance.told import Told, told
 from tests.conformance.troubles import TROUBLES, judge_trouble
 from tests.contract.gateway_here import Here, gateway_here
 
-PROMPT = "a red kite over the sea"
 _WRONG = "wrong-key-0123456789abcdef"
+_AT_ONCE = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +50,18 @@ async def _run(stand: Stand) -> Results:
             patch.setenv("CONFORMANCE_KEY", stand.key(upstream))
             patch.setenv("CONFORMANCE_WRONG_KEY", _WRONG)
             async with gateway_here(_config(stand, upstream), Path(folder)) as here:
-                cells = {
-                    bench.name: {
-                        (ask.group, ask.title): await _asked(stand, upstream, here, index, ask)
-                        for ask in ASKS
-                    }
-                    for index, bench in enumerate(stand.benches)
-                }
+                cells = await _benches(stand, upstream, here)
                 return Results(cells, await _troubles(stand, upstream, here))
 
 
 def _config(stand: Stand, upstream: Upstream) -> str:
-    """An account for the benches, and one for each trouble, so that none is spared for another's failures."""
+    """An account for each bench, and one for each trouble, so that none is spared for another's failures."""
     right, wrong = (stand.account(upstream, name) for name in ("CONFORMANCE_KEY", "CONFORMANCE_WRONG_KEY"))
-    providers, models = [f"  account: {{{right}}}"], []
+    providers, models = [], []
     for number, bench in enumerate(stand.benches):
-        models.append(f"  bench-{number}: {{targets: [{_target('account', bench, bench.model)}]}}")
+        account = (bench.account or stand.account)(upstream, "CONFORMANCE_KEY")
+        providers.append(f"  of-bench-{number}: {{{account}}}")
+        models.append(f"  bench-{number}: {{targets: [{_target(f'of-bench-{number}', bench, bench.model)}]}}")
     for number, name in enumerate(TROUBLES):
         trouble = stand.troubles.get(name)
         if trouble is None:
@@ -73,29 +70,55 @@ def _config(stand: Stand, upstream: Upstream) -> str:
         providers.append(f"  account-{number}: {{{wrong if trouble.wrong_key else right}}}")
         target = _target(f"account-{number}", bench, trouble.model or bench.model)
         models.append(f"  trouble-{number}: {{targets: [{target}]}}")
-    lines = ["providers:", *providers, "models:", *models, "routing: {max_attempts: 1}"]
+    lines = ["providers:", *providers, "models:", *models, "routing: {max_attempts: 1}", _outliving(stand)]
     return "\n".join(lines) + "\n"
+
+
+def _outliving(stand: Stand) -> str:
+    """Models that are to be shut down stay in service: the suite must not fail by the passing of time."""
+    known = [load_catalog().describe(stand.type, bench.model, bench.catalog) for bench in stand.benches]
+    mortal = [f'{{id: "{entry.id}", shutdown: "9999-12-31"}}' for entry in known if entry.shutdown]
+    return f"catalog: [{', '.join(mortal)}]" if mortal else ""
 
 
 def _target(account: str, bench: Bench, model: str) -> str:
     described = bench.catalog or (bench.model if model != bench.model else None)
-    known = f", catalog: {described}" if described and not described.startswith("house/") else ""
+    known = f', catalog: "{described}"' if described else ""
     return f'{{provider: {account}, model: "{model}"{known}}}'
 
 
-async def _asked(stand: Stand, upstream: Upstream, here: Here, index: int, ask: Ask) -> Cell:
-    bench, before = stand.benches[index], len(stand.calls(upstream))
-    if bench.edits and not ask.inputs:
-        ask = Ask(
-            ask.group, ask.title, ask.subject, ask.fields, (INPUT,), INPUT if bench.masked else None,
-            strict=ask.strict,
-        )  # fmt: skip
-    response = await _sent(here, f"bench-{index}", ask)
-    saws = [stand.saw(call) for call in list(stand.calls(upstream))[before:]]
-    return judge(ask, PROMPT, saws, told(response))
+async def _benches(stand: Stand, upstream: Upstream, here: Here) -> dict[str, dict[tuple[str, str], Cell]]:
+    """Several calls at once, told apart by their prompts."""
+    places = asyncio.Semaphore(_AT_ONCE)
+
+    async def asked(index: int, number: int, ask: Ask) -> Told:
+        async with places:
+            return told(await send(here, f"bench-{index}", ask, _prompt(index, number)))
+
+    numbers = [(index, number) for index in range(len(stand.benches)) for number in range(len(ASKS))]
+    asks = {(index, number): _on(stand.benches[index], ASKS[number]) for index, number in numbers}
+    answers = await asyncio.gather(*(asked(*place, ask) for place, ask in asks.items()))
+    seen = [stand.saw(call) for call in stand.calls(upstream)]
+    cells: dict[str, dict[tuple[str, str], Cell]] = {bench.name: {} for bench in stand.benches}
+    for ((index, number), ask), answer in zip(asks.items(), answers, strict=True):
+        bench, saws = stand.benches[index], [saw for saw in seen if saw.prompt == _prompt(index, number)]
+        cells[bench.name][ask.group, ask.title] = judge(ask, saws, answer, unknown=bench.unknown)
+    return cells
 
 
-async def _sent(here: Here, model: str, ask: Ask, prompt: str = PROMPT) -> httpx.Response:
+def _prompt(index: int, number: int) -> str:
+    return f"a red kite over the sea, {index}-{number}"
+
+
+def _on(bench: Bench, ask: Ask) -> Ask:
+    """As an edit where the model does nothing else."""
+    if not bench.edits or ask.inputs:
+        return ask
+    return replace(ask, inputs=(INPUT,), mask=INPUT if bench.masked else None)
+
+
+async def send(here: Here, model: str, ask: Ask, prompt: str) -> httpx.Response:
+    """One call, with pictures and a mask whose left half is to be edited where ``ask`` has them."""
     body: dict[str, Any] = {"model": model, "prompt": prompt, **ask.fields}
     headers = {"x-imagegate-size-mode": "strict"} if ask.strict else {}
     if not ask.inputs:
@@ -139,7 +162,7 @@ async def _troubles(stand: Stand, upstream: Upstream, here: Here) -> dict[str, C
         bench = stand.benches[trouble.bench]
         inputs = (INPUT,) if bench.edits else ()
         ask = Ask("", name, "model", inputs=inputs, mask=INPUT if bench.masked else None)
-        answers[name] = await _sent(here, f"trouble-{number}", ask, trouble.prompt)
+        answers[name] = await send(here, f"trouble-{number}", ask, trouble.prompt)
         stand.forget(upstream)
     rows = await here.rows("attempts")
     secrets = [stand.key(upstream), _WRONG] if stand.key(upstream) != "none" else []
@@ -147,5 +170,7 @@ async def _troubles(stand: Stand, upstream: Upstream, here: Here) -> dict[str, C
     for name, response in answers.items():
         answer = told(response)
         states = [str(row["state"]) for row in rows if row["request_id"] == answer.request_id]
-        cells[name] = judge_trouble(name, answer, states, secrets, response.text)
+        cells[name] = judge_trouble(
+            name, answer, states, secrets, response.text, pause=stand.troubles[name].pause
+        )
     return cells

@@ -17,12 +17,15 @@ Upstream = Any
 @dataclass(frozen=True, slots=True)
 class Bench:
     """A model of the catalog that is put through everything. ``edits``: it only edits, so that every call
-    carries a picture, and a mask where ``masked``."""
+    carries a picture, and a mask where ``masked``. ``unknown``: the catalog knows nothing of it. ``account``
+    is as in :class:`Stand`, where the model needs another."""
 
     model: str
     catalog: str | None = None
     edits: bool = False
     masked: bool = False
+    unknown: bool = False
+    account: Callable[[Upstream, str], str] | None = None
     title: str | None = None
     """How the page calls it; default: ``catalog``, else ``model``."""
 
@@ -42,13 +45,15 @@ class Trouble:
     model: str | None = None
     bench: int = 0
     """Which of the stand's benches."""
+    pause: bool = False
+    """Whether the upstream says when to come again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stand:
     """``account`` gives the settings of a provider, as YAML in flow style; the key stands in ``env:`` and the
     name that it is given. ``calls`` are the picture calls that the simulator got so far. ``troubles`` are by
-    the names of :data:`tests.conformance.troubles.TROUBLES`; what an upstream has no way to say is left out."""
+    the names of :data:`tests.conformance.troubles.TROUBLES`; what an upstream cannot say is left out."""
 
     type: str
     upstream: Callable[[], AbstractAsyncContextManager[Upstream]]

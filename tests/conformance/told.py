@@ -46,6 +46,8 @@ class Told:
     size: Mapping[str, str] = field(default_factory=dict)
     changes: Mapping[str, Change] = field(default_factory=dict)
     request_id: str = ""
+    should_retry: str | None = None
+    retry_after: str | None = None
     events: tuple[str, ...] = ()
 
 
@@ -71,6 +73,8 @@ def told(response: httpx.Response) -> Told:
         size=size_told(response.headers.get("x-imagegate-size", "")),
         changes=changes_told(response.headers.get("x-imagegate-adjustments", "")),
         request_id=response.headers.get("x-request-id", ""),
+        should_retry=response.headers.get("x-should-retry"),
+        retry_after=response.headers.get("retry-after"),
         events=tuple(str(event.get("type")) for event in events),
     )
 

@@ -39,16 +39,22 @@ TROUBLES: Mapping[str, Outcome] = {
 }
 
 
-def judge_trouble(name: str, told: Told, states: list[str], secrets: list[str], text: str) -> Cell:
-    """``states`` are those of the request's attempts, ``text`` the whole answer, which tells no secret."""
+def judge_trouble(
+    name: str, told: Told, states: list[str], secrets: list[str], text: str, *, pause: bool = False
+) -> Cell:
+    """``states`` are those of the request's attempts, ``text`` the whole answer, which tells no secret. SDKs
+    must not repeat by themselves what may have been paid for. A ``pause`` that was asked for is told."""
     expected, error = TROUBLES[name], told.error or {}
-    said = f"{told.status} {error.get('code')} {states}: {error.get('message')}"
+    retries = f"retry {told.should_retry} after {told.retry_after}"
+    said = f"{told.status} {error.get('code')} {states}, {retries}: {error.get('message')}"
     right = (
         told.status in expected.status
         and {"message", "type", "param", "code"} <= error.keys()
         and (expected.code is None or error["code"] == expected.code)
         and len(states) == 1
         and states[0] in expected.states
+        and (states[0] == "released" or told.should_retry == "false")
+        and (told.retry_after is not None or not pause)
         and not any(secret in text for secret in secrets)
     )
     return Cell(Verdict.REFUSED, states[0]) if right else Cell(Verdict.WRONG, said)

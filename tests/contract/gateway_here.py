@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+from opentelemetry.sdk.trace import SpanProcessor
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -60,14 +61,17 @@ class Here:
 
 @asynccontextmanager
 async def gateway_here(
-    config: str, folder: Path, environ: Sequence[tuple[str, str]] = ()
+    config: str,
+    folder: Path,
+    environ: Sequence[tuple[str, str]] = (),
+    spans: SpanProcessor | None = None,
 ) -> AsyncIterator[Here]:
     file = folder / "gateway.yaml"
     file.write_text(config if "organization:" in config else f"{config}\n{PROJECT}\n")
     loaded = load(file)
     loaded.settings.__dict__.update(with_data_folder(loaded.settings, folder / "data").__dict__)
     (folder / "data").mkdir(exist_ok=True)
-    async with open_gateway(loaded) as gateway:
+    async with open_gateway(loaded, spans) as gateway:
         listener = socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         server = uvicorn.Server(

@@ -15,6 +15,7 @@ from gateway.engine import attempts
 from tests.contract.gateway_here import Here, gateway_here
 from tests.contract.leaving import RETRY, ask, connected, until_orphaned, until_results
 from tests.contract.test_relay import config
+from tests.faults.budgeted import budgeted
 from tests.simulators import behaviours as on
 from tests.simulators.openai_upstream import Upstream
 
@@ -57,6 +58,22 @@ async def test_f47_a_retry_is_given_what_was_finished_meanwhile(one: Here, upstr
     again = await ask(one, RETRY)
     assert (again.status_code, len(again.content)) == (200, 700_000)
     assert len(upstream.images) == 1
+
+
+async def test_nobody_is_given_the_picture_of_another_end_user_of_the_same_key(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    header = {"end_user_header": "x-openwebui-user-id"}
+    async with budgeted(upstream, tmp_path, project=header) as here:
+        upstream.plan(on.ok(delay=0.3, bytes=700_000))
+        async with connected(here, {"x-openwebui-user-id": "alice"}):
+            await upstream.wait_for(1)
+        await until_results(here)
+        bob = await ask(here, {**RETRY, "x-openwebui-user-id": "bob"})
+        assert "x-imagegate-replayed" not in bob.headers
+        alice = await ask(here, {**RETRY, "x-openwebui-user-id": "alice"})
+        assert len(alice.content) == 700_000
+    assert len(upstream.images) == 2
 
 
 async def test_each_orphan_is_had_once(one: Here, upstream: Upstream) -> None:

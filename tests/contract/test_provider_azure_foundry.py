@@ -132,12 +132,12 @@ async def test_a_link_of_fluxs_is_passed_on_as_one(flux: Provider, fake: Foundry
 
 @pytest.mark.parametrize("word", ["Request Moderated", "Content Moderated"])
 async def test_bfls_own_filter_is_moderation(flux: Provider, fake: FoundryUpstream, word: str) -> None:
-    fake.plan(said(200, {"status": word, "result": None}))
+    fake.plan(said(200, {"status": word, "result": None, "details": {"Moderation Reasons": ["Violence", 1]}}))
     found = await failure(flux, generation("FLUX.2-pro"))
     stage = "input" if word.startswith("Request") else "output"
     certainty = Certainty.REJECTED if stage == "input" else Certainty.ANSWERED
     assert (found.kind, found.certainty) == (Kind.MODERATION, certainty)
-    assert found.details == {"moderation_stage": stage, "categories": []}
+    assert found.details == {"moderation_stage": stage, "categories": ["Violence"]}
 
 
 async def test_a_model_without_an_address_is_not_sent(flux: Provider, fake: FoundryUpstream) -> None:

@@ -21,6 +21,7 @@ from providers.registry import build
 from tests.contract.accounts import png
 from tests.simulators.bedrock_upstream import FIELDS, REGION, BedrockUpstream, exception
 from tests.simulators.json_upstream import Reply
+from tests.simulators.json_upstream import said as told
 from tests.unit.providers.wire import body_of, failure, picture_file
 
 CORE = "stability.stable-image-core-v1:1"
@@ -139,6 +140,15 @@ async def test_a_refused_signature_shows_no_secret(client: UpstreamClient, fake:
     assert "signature" in found.message
     assert "token/of" not in found.message
     assert fake.access_key not in found.message
+
+
+async def test_a_partners_words_for_refused_content_are_moderation(
+    bedrock: Provider, fake: BedrockUpstream
+) -> None:
+    fake.plan(told(200, {"status": "Request Moderated", "details": {"Moderation Reasons": ["Violence"]}}))
+    found = await failure(bedrock, generation())
+    assert (found.kind, found.certainty) == (Kind.MODERATION, Certainty.REJECTED)
+    assert found.details == {"moderation_stage": "input", "categories": ["Violence"]}
 
 
 async def test_without_botocore_a_signed_account_says_what_to_install(

@@ -15,7 +15,7 @@ from providers.base import Certainty, ImageRequest, Kind, Operation, Provider
 from providers.http import UpstreamClient
 from tests.contract.accounts import account, png
 from tests.simulators.cloudflare_upstream import CloudflareUpstream
-from tests.simulators.json_upstream import Reply
+from tests.simulators.json_upstream import Reply, said
 from tests.unit.providers.wire import body_of, failure, generation, picture_file
 
 SCHNELL = "@cf/black-forest-labs/flux-1-schnell"
@@ -172,6 +172,23 @@ async def test_every_number_keeps_its_meaning(
 async def test_a_failure_inside_a_200_is_a_failure(here: Provider) -> None:
     found = await failure(here, asked(SCHNELL, "late failure"))
     assert (found.kind, found.certainty) == (Kind.OVERLOADED, Certainty.REJECTED)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "certainty"),
+    [
+        (3036, Kind.THROTTLED, Certainty.REJECTED),
+        (3007, Kind.TIMEOUT, Certainty.MAYBE_ACCEPTED),
+        (5004, Kind.INVALID, Certainty.REJECTED),
+    ],
+)
+async def test_inside_a_200_a_number_means_what_it_means_with_its_own_status(
+    here: Provider, fake: CloudflareUpstream, number: int, kind: Kind, certainty: Certainty
+) -> None:
+    errors = [{"code": number, "message": "AiError"}]
+    fake.plan(said(200, {"result": None, "success": False, "errors": errors}))
+    found = await failure(here, asked(SCHNELL))
+    assert (found.kind, found.certainty) == (kind, certainty)
 
 
 @pytest.mark.parametrize(

@@ -240,6 +240,7 @@ async def test_a_200_without_a_picture_that_blocks_nothing(
             None,
         ),
         (fault(504, "DEADLINE_EXCEEDED", "Too slow."), Kind.TIMEOUT, Certainty.MAYBE_ACCEPTED, None),
+        (fault(499, "CANCELLED", "Cancelled."), Kind.TIMEOUT, Certainty.MAYBE_ACCEPTED, None),
         (Reply(502, b"<html>"), Kind.SERVER, Certainty.MAYBE_ACCEPTED, None),
         (Reply(503, b"<html>"), Kind.OVERLOADED, Certainty.MAYBE_ACCEPTED, None),
         (Reply(reset=True), Kind.SERVER, Certainty.MAYBE_ACCEPTED, None),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from config.schema import ProviderSettings
 from providers.base import Certainty, ImageRequest, Kind, Operation, Provider
+from providers.extras import ExtraMissing
 from providers.http import UpstreamClient
 from providers.registry import build
 from tests.simulators.google_upstream import PROJECT, TOKEN, GoogleUpstream, fault
@@ -253,3 +255,12 @@ async def test_the_probe_is_free(vertex: Provider, fake: GoogleUpstream) -> None
     fake.tokens.clear()
     assert (await vertex.probe()).key_accepted is False
     assert fake.posts == []
+
+
+async def test_without_google_auth_an_account_says_what_to_install_unless_it_has_a_token(
+    client: UpstreamClient, fake: GoogleUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "google.auth", None)
+    with pytest.raises(ExtraMissing, match=r"pip install 'imagegate\[vertex\]'"):
+        account(client, fake, service_account_key="env:KEY")
+    assert (await answer(account(client, fake), generation()))["data"]

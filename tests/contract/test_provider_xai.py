@@ -161,6 +161,8 @@ async def test_every_refusal_keeps_its_meaning(
         (Reply(200, b"<html>", {"content-type": "text/html"}), Kind.BAD_PAYLOAD, Certainty.ANSWERED),
         (Reply(504, b""), Kind.TIMEOUT, Certainty.MAYBE_ACCEPTED),
         (said(200, {"error": {"message": "no", "type": "server_error"}}), Kind.SERVER, Certainty.FAILED),
+        (said(200, {"code": "Refused", "error": "Generated image rejected by content moderation."}),
+         Kind.MODERATION, Certainty.FAILED),
         (Reply(delay=3), Kind.TIMEOUT, Certainty.MAYBE_ACCEPTED),
     ],
 )  # fmt: skip

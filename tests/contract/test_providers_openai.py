@@ -6,6 +6,7 @@ import base64
 import io
 import json
 from collections.abc import AsyncIterator, Mapping
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -149,4 +150,6 @@ async def test_a_probe_lists_the_models(client: UpstreamClient, fake: Upstream) 
     found = await openai(client, fake).probe()
     assert found.key_accepted is True
     assert "gpt-image-2" in found.models
+    assert found.shutdowns["gpt-image-1.5"] == date(2026, 12, 1)
+    assert "gpt-image-2" not in found.shutdowns
     assert fake.images == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -87,12 +88,18 @@ def test_every_known_refusal_has_a_face() -> None:
 
 
 async def test_each_refusal_keeps_its_meaning_in_openais_envelope(upstream: Upstream, tmp_path: Path) -> None:
+    """Each at a target of its own: what one refusal says of a target must not stand in the next one's way."""
     (tmp_path / "key1").write_text(upstream.key)
-    async with gateway_here(config(upstream), tmp_path) as here:
+    targets = {
+        name: {"targets": [{"provider": "up1", "model": f"deployed-{name}", "catalog": "gpt-image-2"}]}
+        for name in REFUSALS
+    }
+    text = config(upstream, max_attempts=1).replace("models: ", f"models: {json.dumps(targets)}\n# ")
+    async with gateway_here(text, tmp_path) as here:
         told = {}
         for name in REFUSALS:
             upstream.plan(on.error(name))
-            response = await here.generate()
+            response = await here.generate(model=name)
             error = response.json()["error"]
             assert set(error) >= {"message", "type", "param", "code"}, name
             assert error["message"], name
@@ -113,7 +120,7 @@ async def test_what_an_upstream_echoes_of_prompt_and_key_stays_here(
 ) -> None:
     (tmp_path / "key1").write_text(upstream.key)
     prompt = "a very private picture of the merger plans"
-    async with gateway_here(config(upstream), tmp_path) as here:
+    async with gateway_here(config(upstream, max_attempts=1), tmp_path) as here:
         for status in (400, 401, 429, 500):
             message = f"Bad call with {upstream.key} and sk-proj-abcdefghijklmnopqrstuvwx about {prompt}"
             upstream.plan(

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,35 @@ async def test_a_call_that_gets_no_place_before_the_deadline_is_never_sent(
         attempts = await here.rows("attempts", settle=1.2)
         assert sorted(attempt["state"] for attempt in attempts) == ["released", "settled"]
         assert len(upstream.images) == 1
+
+
+async def test_a_streams_wait_for_a_place_comes_out_of_its_time(upstream: Upstream, tmp_path: Path) -> None:
+    (tmp_path / "key1").write_text(upstream.key)
+    crowded = config(upstream, deadline="3s").replace('"type":', '"max_in_flight": 1, "type":', 1)
+    async with gateway_here(crowded, tmp_path) as here:
+        upstream.plan(on.ok(delay=1.4), on.hang("before_headers"))
+        first = asyncio.create_task(here.generate())
+        while not upstream.images:
+            await asyncio.sleep(0.01)
+        begun = asyncio.get_running_loop().time()
+        second = await here.generate(stream=True)
+        assert (second.status_code, second.json()["error"]["code"]) == (504, "upstream_timeout")
+        assert asyncio.get_running_loop().time() - begun < 3.5
+        assert (await first).status_code == 200
+
+
+async def test_a_late_answer_without_pictures_is_settled_at_what_it_says(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    (tmp_path / "key1").write_text(upstream.key)
+    async with gateway_here(config(upstream, deadline="2s"), tmp_path) as here:
+        upstream.plan(replace(on.empty_data(), delay=2.4))
+        assert (await here.generate()).status_code == 504
+        (attempt,) = await here.rows("attempts", settle=0.1)
+        assert attempt["state"] == "unknown"
+        (attempt,) = await here.rows("attempts")
+        assert (attempt["state"], attempt["kind"], attempt["images"]) == ("settled", "empty", 0)
+        assert attempt["cost"] > 0
 
 
 async def test_the_first_of_several_clear_failures_is_told(

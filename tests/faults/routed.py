@@ -27,6 +27,7 @@ def config(
     providers: Mapping[str, Mapping[str, Any]] | None = None,
     models: Mapping[str, Any] | None = None,
     storage: Mapping[str, Any] | None = None,
+    server: Mapping[str, Any] | None = None,
 ) -> str:
     """gpt-image-2 on each upstream in turn; ``prices`` are dollars a picture, by the upstream's name."""
     accounts = {
@@ -51,6 +52,7 @@ def config(
         "models": {"gpt-image-2": {"targets": targets}, **(models or {})},
         "routing": dict(routing or {}),
         "storage": dict(storage or {}),
+        "server": dict(server or {}),
         "organization": {"projects": [{"name": "tests", "keys": [key], **(project or {})}]},
     }
     return "\n".join(f"{name}: {json.dumps(value)}" for name, value in document.items()) + "\n"

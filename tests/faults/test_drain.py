@@ -129,6 +129,22 @@ async def test_f53_those_that_wait_for_a_place_are_refused_at_once(start: Start,
     assert len(upstream.images) == 1
 
 
+async def test_f53_so_are_those_that_wait_for_a_target_that_rests(start: Start, upstream: Upstream) -> None:
+    upstream.plan(on.error("rate_limit", headers={"retry-after": "20"}))
+    gateway = start("{delay: 3s}", routing="{max_attempts: 1}")
+    async with _client(gateway) as client:
+        assert (await _ask(client)).status_code == 429
+        asked = _ask(client)
+        await asyncio.sleep(0.3)
+        assert not asked.done(), "it waits for the target to be ready again"
+        gateway.process.send_signal(signal.SIGTERM)
+        begun = time.monotonic()
+        assert _is_draining(await asked)
+        assert time.monotonic() - begun < 1.5
+    await _ended(gateway)
+    assert len(upstream.images) == 1
+
+
 async def test_f54_what_runs_is_finished_with_and_without_its_client(
     start: Start, upstream: Upstream
 ) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from gateway.engine.failover import Failover
 from tests.contract.gateway_here import Here
 from tests.contract.test_relay import Start
 from tests.faults.routed import HALF, LOW, followed, routed, told
 from tests.simulators import behaviours as on
 from tests.simulators.openai_upstream import Upstream
+from tests.soak.stores import Redis
 
 Three = dict[str, Upstream]
 
@@ -123,8 +125,8 @@ async def test_f30_so_is_one_that_says_that_nothing_remains(two: Here, ups: Thre
 
 
 async def test_f30_a_sole_target_is_asked_again_when_it_said(upstream: Upstream, tmp_path: Path) -> None:
-    upstream.plan(on.error(429, {"error": {"message": "Slow.", "type": "requests", "param": None,
-                                           "code": "rate_limit_exceeded"}}, {"retry-after-ms": "600"}))  # fmt: skip
+    body = {"error": {"message": "Slow.", "type": "requests", "param": None, "code": "rate_limit_exceeded"}}
+    upstream.plan(on.error(429, body, {"retry-after-ms": "600"}))
     async with routed({"a": upstream}, tmp_path) as here:
         begun = asyncio.get_running_loop().time()
         answer = await here.generate()
@@ -239,6 +241,28 @@ async def test_f36_a_second_hold_that_does_not_fit_ends_it_with_the_first_error(
         assert (float(limit["used"]), float(limit["held"])) == (0, 0)
 
 
+async def test_a_defect_after_a_failed_attempt_leaves_no_hold(
+    ups: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared, seen = Failover._prepared, []
+
+    async def breaks(self: Failover, job: Any, candidate: Any) -> Any:
+        seen.append(candidate)
+        if len(seen) == 2:
+            raise RuntimeError("a defect")
+        return await prepared(self, job, candidate)
+
+    monkeypatch.setattr(Failover, "_prepared", breaks)
+    prices = {"a": HALF, "b": HALF, "c": HALF}
+    limits = {"limits": [{"spend_usd": 0.15, "per": "day"}]}
+    async with routed(ups, tmp_path, prices=prices, project=limits) as here:
+        ups["a"].plan(on.error("overloaded"))
+        assert (await here.generate()).status_code == 500
+        (limit,) = (await here.client.get("/v1/usage")).json()["limits"]
+        assert (float(limit["used"]), float(limit["held"])) == (0, 0)
+        assert (await here.generate()).status_code == 200
+
+
 # -- 37: nobody is left
 
 
@@ -309,6 +333,45 @@ async def test_f38_a_spent_count_ends_it_with_the_first_error(ups: Three, tmp_pa
         answer = await here.generate()
         assert (answer.status_code, answer.headers["x-should-retry"]) == (500, "false")
         assert (await followed(here))[-1] == ("a", "failed", "stop", "retry_count_spent")
+
+
+# -- 39: fewer pictures than were asked for
+
+
+async def test_f39_what_an_answer_lacks_is_not_bought_elsewhere(two: Here, ups: Three) -> None:
+    ups["a"].plan(on.ok(count=2))
+    answer = await two.generate(n=4)
+    assert (answer.status_code, answer.headers["x-imagegate-partial"]) == (200, "2/4")
+    assert calls(ups)[:2] == [1, 0]
+
+
+async def test_f39_where_the_policy_says_so_the_missing_ones_are_asked_of_another(
+    ups: Three, tmp_path: Path
+) -> None:
+    async with routed(ups, tmp_path, routing={"fill_missing": True}) as here:
+        ups["a"].plan(on.ok(count=3), on.ok(count=3))
+        answer = await here.generate(n=4)
+        assert answer.status_code == 200, answer.text
+        assert len(answer.json()["data"]) == 4
+        assert "x-imagegate-partial" not in answer.headers
+        assert (answer.headers["x-imagegate-provider"], answer.headers["x-imagegate-attempts"]) == ("a", "2")
+        assert ups["b"].images[0].fields["n"] == 1
+        first, second = await here.rows("attempts")
+        assert (first["counted_images"], second["counted_images"]) == (4, 0)
+        (request,) = await here.rows("requests")
+        assert (request["images"], request["cost"]) == (4, first["cost"] + second["cost"])
+        again = await here.generate(n=4)
+        assert again.headers["x-imagegate-partial"] == "3/4", "one call a day, else 1 % of what was settled"
+
+
+async def test_f39_a_fill_that_fails_takes_nothing_from_the_client(ups: Three, tmp_path: Path) -> None:
+    async with routed(ups, tmp_path, routing={"fill_missing": True}) as here:
+        ups["a"].plan(on.ok(count=3))
+        ups["b"].plan(on.reset("before_headers"))
+        answer = await here.generate(n=4)
+        assert (answer.status_code, answer.headers["x-imagegate-partial"]) == (200, "3/4")
+        assert [row["state"] for row in await here.rows("attempts")] == ["settled", "unknown"]
+        assert (await followed(here))[-1] == ("b", "maybe_accepted", "stop", "answered_in_part")
 
 
 # -- streams
@@ -466,6 +529,29 @@ async def test_calls_beyond_the_bound_wait_their_turn(upstream: Upstream, tmp_pa
         answers = await asyncio.gather(*(here.generate() for _ in range(5)))
         assert [answer.status_code for answer in answers] == [200] * 5
         assert upstream.most_running == 2
+
+
+# -- several replicas
+
+
+async def test_what_one_replica_was_told_the_other_hears(
+    ups: Three, tmp_path: Path, redis: Redis, postgres_database: str
+) -> None:
+    (tmp_path / "secret").write_text("one secret of both replicas, long enough")
+    options: dict[str, Any] = {
+        "storage": {"database": postgres_database, "quota": redis.url, "media": f"file:{tmp_path}/media"},
+        "server": {"secret": f"file:{tmp_path}/secret"},
+    }
+    two = {"a": ups["a"], "b": ups["b"]}
+    async with (
+        routed(two, tmp_path / "one", **options) as one,
+        routed(two, tmp_path / "two", **options) as other,
+    ):
+        ups["a"].plan(on.error("rate_limit"))
+        assert (await one.generate()).headers["x-imagegate-provider"] == "b"
+        await asyncio.sleep(1.5)
+        assert (await other.generate()).headers["x-imagegate-provider"] == "b"
+        assert calls(ups)[:2] == [1, 2]
 
 
 # -- what is told of targets

@@ -44,8 +44,7 @@ async def replicas(
     text = (
         f"server: {{secret: 'file:{tmp_path}/secret'}}\n"
         f"storage: {{database: '{postgres_database}', quota: '{redis_server}', "
-        f"media: 'file:{tmp_path}/media'}}\n"
-        + config(upstream)
+        f"media: 'file:{tmp_path}/media'}}\n" + config(upstream)
     )
     clients = []
     for number in range(2):
@@ -242,6 +241,7 @@ async def test_a_terminal_killed_in_mid_picture_and_run_again_gets_the_picture_p
         await upstream.wait_for(1, timeout=20)
         os.killpg(first.pid, signal.SIGKILL)
         first.communicate()
+        await asyncio.sleep(0.3)  # nobody types faster
         begun, second = time.monotonic(), run()
         out, _ = await asyncio.to_thread(second.communicate, timeout=20)
         assert second.returncode == 0

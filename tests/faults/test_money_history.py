@@ -59,16 +59,17 @@ async def test_34732_40095_26672_parallel_calls_do_not_pass_the_same_check(
     ids=lambda behaviour: behaviour.payload if behaviour.end == "whole" else behaviour.end,
 )  # fmt: skip
 async def test_27639_29493_no_failure_leaks_a_hold(
-    one: Here, upstream: Upstream, behaviour: on.Behaviour
+    upstream: Upstream, tmp_path: Path, behaviour: on.Behaviour
 ) -> None:
     """What may have been paid counts as unknown, visibly; nothing stays held."""
     upstream.plan(behaviour)
-    await high(one)
-    (row,) = await one.rows("attempts")
-    used, held, unknown = await standing(one)
-    assert held == 0
-    assert used == (row["cost"] / 1e9 if row["state"] == "settled" else 0)
-    assert unknown == (HIGH / 1e9 if row["state"] == "unknown" else 0)
+    async with budgeted(upstream, tmp_path, DAY, routing={"max_attempts": 1}) as here:
+        await high(here)
+        (row,) = await here.rows("attempts")
+        used, held, unknown = await standing(here)
+        assert held == 0
+        assert used == (row["cost"] / 1e9 if row["state"] == "settled" else 0)
+        assert unknown == (HIGH / 1e9 if row["state"] == "unknown" else 0)
 
 
 @pytest.mark.parametrize("when", ["before_the_first_event", "in_the_middle"])

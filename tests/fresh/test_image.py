@@ -1,4 +1,4 @@
-"""What the Dockerfile does, done without Docker: the same script, the same commands, another user, no writing.
+"""What the Dockerfile does, done without Docker: the same script and commands, another user, no writing.
 
 What only an engine can show (layers, the base image, the file system mounted read-only) is not shown here.
 """
@@ -23,6 +23,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.tags import compatible_tags, cpython_tags
+from packaging.utils import parse_wheel_filename
 
 from config.loader import load
 from tests import environments
@@ -292,6 +295,47 @@ def test_everything_that_the_build_fetches_is_held_to_a_hash() -> None:
     ]
     script = (ROOT / "scripts" / "image-environment").read_text(encoding="utf-8")
     assert "--require-hashes --no-deps --only-binary :all:" in script
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_the_base_s_python_finds_a_wheel_of_every_dependency(machine: str) -> None:
+    """The install takes no source archive, so one missing wheel would end the build."""
+    (base,) = (argument for word, argument in dockerfile() if word == "ARG" and argument.startswith("BASE="))
+    release = re.match(r"BASE=python:(\d+\.\d+)-slim", base)
+    assert release is not None
+    lock = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))
+    wheels = {
+        (package["name"], package["version"]): [wheel["url"].rsplit("/", 1)[1] for wheel in package["wheels"]]
+        for package in lock["package"]
+        if "wheels" in package
+    }
+    platforms = [*(f"manylinux_2_{minor}_{machine}" for minor in range(5, 37)), f"manylinux2014_{machine}"]
+    version = tuple(map(int, release[1].split(".")))
+    supported = {*cpython_tags(version, platforms=platforms), *compatible_tags(version, platforms=platforms)}
+    marked = {"python_version": release[1], "python_full_version": f"{release[1]}.0", "sys_platform": "linux"}
+    marked |= {"platform_machine": machine, "os_name": "posix", "platform_system": "Linux"}
+    needed = [Requirement(line) for line in _requirements()]
+    assert len(needed) > 30
+    for each in needed:
+        if each.marker is None or each.marker.evaluate(
+            {**marked, "platform_python_implementation": "CPython"}
+        ):
+            (pinned,) = (str(part.version) for part in each.specifier)
+            found = wheels[each.name, pinned]
+            assert any(parse_wheel_filename(name)[3] & supported for name in found), each.name
+
+
+def _requirements() -> list[str]:
+    """What the image installs, as uv writes it, without the hashes."""
+    extras = [word for name in ("postgres", "storage", "bedrock", "vertex") for word in ("--extra", name)]
+    try:
+        said = environments.run(
+            [environments.uv(), "export", "--quiet", "--frozen", "--no-emit-project", "--no-header",
+             "--no-annotate", "--no-hashes", "--no-dev", *extras]
+        )  # fmt: skip
+    except NotObtainable as missing:
+        pytest.skip(f"{NOT_TESTED}{missing}")
+    return said.splitlines()
 
 
 def test_compose_runs_it_hardened_and_its_configuration_can_be_used(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ BY_SCHEMA: dict[str, tuple[dict[str, Any], str]] = {
     "a deadline past the chart": ({"config": {"routing": {"deadline": "500s"}}}, "routing"),
     "a drain past the chart": ({"config": {"server": {"drain": {"grace": "30s"}}}}, "server"),
     "a writable root": ({"containerSecurityContext": {"readOnlyRootFilesystem": False}}, "readOnlyRoot"),
+    "root": ({"podSecurityContext": {"runAsUser": 0}}, "runAsUser"),
+    "root, if the image says so": ({"podSecurityContext": {"runAsNonRoot": False}}, "runAsNonRoot"),
     "a privileged container": ({"containerSecurityContext": {"privileged": True}}, "privileged"),
     "the metadata service in reach": ({"networkPolicy": {"privateRanges": ["10.0.0.0/8"]}}, "privateRanges"),
     "metrics without a token": ({"metrics": {"serviceMonitor": {"enabled": True}}}, "tokenSecret"),
@@ -50,7 +52,7 @@ BY_SCHEMA: dict[str, tuple[dict[str, Any], str]] = {
     "KEDA without Prometheus": ({**SHARED, "autoscaling": {"kind": "keda"}}, "serverAddress"),
     "PostgreSQL behind a closed policy": ({**SHARED, "networkPolicy": {}}, "networkPolicy"),
     "a volume for several": ({"persistence": {"accessModes": ["ReadWriteMany"]}}, "accessModes"),
-    "a file over the main one": ({"configFiles": {"imagegate.yaml": "x"}}, "configFiles"),
+    "a file over the main one": ({"configFiles": {"imagegate.yaml": "x"}}, "imagegate.yaml"),
 }  # fmt: skip
 
 BY_BOTH: dict[str, tuple[dict[str, Any], str]] = {
@@ -63,7 +65,9 @@ BY_BOTH: dict[str, tuple[dict[str, Any], str]] = {
     "PostgreSQL without its address": ({**SHARED, "database": {"kind": "postgres"}}, "needs the address"),
     "replicas with secrets of their own": ({**SHARED, "serverSecret": {}}, "be the same in all"),
     "replicas that count apart": ({**SHARED, "replicas": 2, "redis": {}}, "exceed every limit together"),
+    "two pods of one rollout that count apart": ({**SHARED, "redis": {}}, "exceed every limit together"),
     "links that work at one replica": ({**SHARED, "replicas": 2, "media": {}}, "work at every replica"),
+    "links that end with the pod": ({**SHARED, "media": {}}, "outlive the pod"),
     "links, scaled": ({**SHARED, "autoscaling": {"kind": "hpa"}, "media": {}}, "work at every replica"),
     "a grace shorter than a call": ({"drain": {"graceSeconds": 60}}, "shorter than the longest call"),
     "killed before any call can end": ({"terminationGracePeriodSeconds": 30}, "at least 420"),

@@ -248,10 +248,15 @@ def _configuration(_: Rendered, loaded: Loaded) -> None:
     assert [limit for limit in limits if limit.spend_usd is not None and not limit.shadow]
 
 
-@line("Metrics are scraped with the token.")
+@line("Metrics are scraped with the token; alert rules and dashboards come along.")
 def _metrics(chart: Rendered, _: Loaded) -> None:
     (endpoint,) = chart.one("ServiceMonitor")["spec"]["endpoints"]
     assert endpoint["authorization"]["credentials"]["name"] == "imagegate-metrics"
+    assert chart.one("PrometheusRule")["spec"]["groups"]
+    dashboards = [
+        found for found in chart.all("ConfigMap") if "grafana_dashboard" in found["metadata"]["labels"]
+    ]
+    assert len(dashboards) == 3
 
 
 @line("`helm test` asks for readiness, for a refusal without a key, and for a picture that costs nothing.")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,13 +15,14 @@ import pytest
 
 from tests.fresh.user import Run
 from tests.gateway_process import clean_environment
-from tests.helm.rendered import CHART, Object, Rendered, rendered
+from tests.helm.rendered import CHART, VALUES, Object, Rendered, rendered
 from tests.servers import ROOT
 
 COMMAND = [sys.executable, "-P", "-m", "gateway.cli.main"]
 
-SEVERAL = ("keda", "--set", "drain.delaySeconds=0")
+SEVERAL = ("keda", "--set", "drain.delaySeconds=0,metrics.tokenSecret.name=metrics")
 """Replicas on PostgreSQL and Redis, with a volume for media."""
+TOKEN = "what Prometheus sends"
 
 
 class Cluster:
@@ -59,6 +63,7 @@ class Cluster:
 @pytest.fixture
 def cluster(tmp_path: Path, postgres_database: str, redis_server: str) -> Cluster:
     secrets = {"database-url": postgres_database, "redis-url": redis_server, "server-secret": "s" * 48}
+    secrets["metrics-token"] = TOKEN
     return Cluster(rendered(*SEVERAL), tmp_path, secrets)
 
 
@@ -79,6 +84,7 @@ def test_the_job_migrates_and_two_replicas_serve(cluster: Cluster, tmp_path: Pat
             if not keys:
                 keys.append(gateway.first_key(cluster.data(replica)))
             _helm_test(gateway.base_url, keys[0], tmp_path)
+            _is_scraped(gateway.base_url)
 
 
 def _helm_test(base_url: str, key: str, home: Path) -> None:
@@ -89,6 +95,16 @@ def _helm_test(base_url: str, key: str, home: Path) -> None:
         env=variables, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert "a picture of" in done.stdout, done.stderr
+
+
+def _is_scraped(base_url: str) -> None:
+    """With the token, and with what the chart scales on."""
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(f"{base_url}/metrics", timeout=10)
+    request = urllib.request.Request(f"{base_url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        text = answer.read().decode()
+    assert re.search(rf"^{VALUES['autoscaling']['metric']}(\{{.*\}})? \d", text, re.MULTILINE), text
 
 
 def test_a_job_that_cannot_reach_the_database_ends_the_upgrade(tmp_path: Path) -> None:

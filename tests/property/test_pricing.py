@@ -131,7 +131,7 @@ def test_all_the_estimated_tokens_cost_exactly_what_was_held_where_nothing_is_ad
     """So that the bound is not safe for being far away."""
     model, wanted, inputs = priced
     assert model.counting is not None
-    assume(not model.counting.spread and not inputs)
+    assume(not model.counting.spread and not model.counting.margin and not inputs)
     held = ranged(model, wanted, inputs)
     text, _, out = (wanted.n * most for most in bounds(model, wanted, inputs))
     usage = Usage(input_text_tokens=text, output_tokens=out)
@@ -179,6 +179,7 @@ def test_a_better_quality_never_holds_less(
     """Within one factor: the margin of 2.6 is fivefold up to medium, and a quarter from high on."""
     model, wanted, inputs = priced
     qualities = [quality for quality in ORDER if quality in model.qualities]
+    assume(qualities)
     highs: list[PriceRange] = [
         ranged(model, replace(wanted, params={**wanted.params, "quality": quality}), inputs)
         for quality in qualities

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from config.catalog import load_catalog
-from config.sizing import FreeSizing, ListedSizing, RatioSizing, Sizing, pixels_of, ratio_of, tier_area
+from config.sizing import (
+    AnySizing,
+    FreeSizing,
+    InputSizing,
+    ListedSizing,
+    RatioSizing,
+    Sizing,
+    pixels_of,
+    ratio_of,
+    tier_area,
+)
 from gateway.images.fitted import Rule, SizeChoice
 from gateway.images.intent import Intent, intent_of
 from gateway.images.sizing import choose, passes_strict
@@ -101,7 +111,7 @@ def fits(pixels: tuple[int, int] | None, sizing: FreeSizing) -> bool:
 def is_made(choice: SizeChoice, sizing: Sizing) -> bool:
     """Whether the model takes exactly what is sent."""
     if choice.sent == "auto":
-        return sizing.kind == "any" or sizing.auto
+        return isinstance(sizing, AnySizing | InputSizing) or sizing.auto
     if isinstance(sizing, FreeSizing):
         return fits(choice.pixels, sizing) and choice.fields == {"size": choice.sent}
     if isinstance(sizing, ListedSizing):
@@ -202,8 +212,8 @@ def test_a_listed_model_that_makes_each_shape_both_ways_never_turns_a_picture(
 def is_unchanged(intent: Intent, choice: SizeChoice, sizing: Sizing) -> bool:
     """Whether what is sent is all that was asked: the pixels, or the ratio and the tier where they were
     named."""
-    if intent.is_open or sizing.kind == "any":
-        return True
+    if intent.is_open or sizing.kind in ("any", "input"):
+        return intent.is_open or sizing.kind == "any"
     if intent.pixels is not None:
         return choice.pixels == intent.pixels or (
             isinstance(sizing, RatioSizing)

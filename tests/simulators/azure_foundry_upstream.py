@@ -106,7 +106,8 @@ class FoundryUpstream(JSONUpstream):
             found = _RATIO.fullmatch(ratio)
             if not found or not 9 / 21 <= int(found[1]) / int(found[2]) <= 21 / 9:
                 raise Refused(400, "BadRequest", "aspect_ratio must be between 21:9 and 9:21")
-            return 1024, 1024
+            root = (int(found[1]) / int(found[2])) ** 0.5
+            return round(1024 * root), round(1024 / root)
         width, height = fields.get("width", 1024), fields.get("height", 1024)
         step, most = limits["step"], limits["pixels"]
         if width % step or height % step or min(width, height) < 64 or (most and width * height > most):

@@ -65,36 +65,44 @@ class Findings:
 
 
 def compare(calls: Sequence[Mapping[str, Any]], attempts: Sequence[Mapping[str, Any]]) -> Findings:
-    """The ledger's rows against the upstream's own record of the calls it got."""
+    """The ledger's rows against the upstream's own record of the calls it got.
+
+    A request may be sent again where its first call clearly made nothing; it may be billed once.
+    """
     found = Findings(attempts=len(attempts), calls=len(calls))
-    billed = {}
-    for call in calls:
-        number = _number(call)
-        if number in billed:
-            found.doubled.append(f"{number} was sent twice")
-        billed[number] = _bill(call)
-    seen: set[str] = set()
+    sent, billed = Counter(map(_number, calls)), _billed(calls)
+    rows_of = defaultdict(list)
     for row in attempts:
-        number, state = str(row["number"]), row["state"]
-        if number in seen:
-            found.doubled.append(f"{number} has two rows")
-        seen.add(number)
-        found.states[state] += 1
-        cost = billed.get(number)
-        if state == "settled":
-            found.settled += row["cost"]
-            if cost is None or (
-                row["cost"] != cost if "estimated" not in (row["flags"] or "") else row["cost"] < cost
-            ):
-                found.wrong.append(f"{number} settled at {row['cost']}, billed {cost}")
-        elif state == "released" and cost:
-            found.lost.append(f"{number} is released, billed {cost}")
-        elif state == "unknown":
-            found.unknown += row["hold_amount"]
-        found.running += state == "dispatched"
-    found.lost += [f"{number} has no row" for number in billed if number not in seen]
-    found.billed = sum(billed.values())
+        rows_of[str(row["number"])].append(row)
+        found.states[row["state"]] += 1
+        found.running += row["state"] == "dispatched"
+        found.settled += row["cost"] if row["state"] == "settled" else 0
+        found.unknown += row["hold_amount"] if row["state"] == "unknown" else 0
+    for number, rows in rows_of.items():
+        bills, settled = billed[number], [row for row in rows if row["state"] == "settled"]
+        if len(bills) > 1 or sent[number] > len(rows):
+            found.doubled.append(f"{number} was sent {sent[number]} times, billed {len(bills)} times")
+        if len(settled) > 1:
+            found.doubled.append(f"{number} is settled {len(settled)} times")
+        if bills and not any(row["state"] in ("settled", "unknown", "dispatched") for row in rows):
+            found.lost.append(f"{number} is released, billed {bills}")
+        for row in settled:
+            estimated = "estimated" in (row["flags"] or "")
+            cost = sum(bills)
+            if not sent[number] or (row["cost"] < cost if estimated else row["cost"] != cost):
+                found.wrong.append(f"{number} settled at {row['cost']}, billed {bills}")
+    found.lost += [f"{number} has no row" for number in sent if number not in rows_of]
+    found.billed = sum(map(sum, billed.values()))
     return found
+
+
+def _billed(calls: Sequence[Mapping[str, Any]]) -> defaultdict[str, list[int]]:
+    """By number, what each call of it that cost anything was billed."""
+    billed: defaultdict[str, list[int]] = defaultdict(list)
+    for call in calls:
+        if _bill(call):
+            billed[_number(call)].append(_bill(call))
+    return billed
 
 
 def overspent(
@@ -102,7 +110,7 @@ def overspent(
 ) -> int:
     """Nano-dollars above any dollar limit, in any of its windows: by the ledger with what is unknown at its
     hold, and by what the upstream billed."""
-    billed = {_number(call): _bill(call) for call in calls}
+    bills = _bills(calls, attempts)
     above = 0
     for members, limit in _scopes(organization, attempts):
         if "spend_usd" not in limit:
@@ -113,10 +121,19 @@ def overspent(
         for row in members:
             window = _window(limit, row["admitted_at"])
             ledger[window] += weight(row)
-            bill[window] += billed.get(str(row["number"]), 0)
+            bill[window] += bills.get(row["attempt_id"], 0)
         for sums in (ledger, bill):
             above += sum(max(used - amount, 0) for used in sums.values())
     return above
+
+
+def _bills(calls: Sequence[Mapping[str, Any]], attempts: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """By attempt, what the upstream billed of its request: with the attempt that may have been paid for."""
+    billed = {number: sum(bills) for number, bills in _billed(calls).items()}
+    bills: dict[str, int] = {}
+    for row in sorted(attempts, key=lambda row: (row["state"] == "released", row["attempt_id"])):
+        bills[row["attempt_id"]] = billed.pop(str(row["number"]), 0)
+    return bills
 
 
 def weight(row: Mapping[str, Any]) -> int:

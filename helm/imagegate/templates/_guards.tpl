@@ -15,11 +15,11 @@ also holds where the schema is switched off, and compares numbers, which a schem
 {{- if and $postgres (not (or $v.serverSecret.existingSecret.name $v.serverSecret.file)) -}}
 {{- fail "with PostgreSQL the server's secret must outlive the pod and be the same in all: serverSecret.existingSecret.name or serverSecret.file" -}}
 {{- end -}}
-{{- if and $several (not (or $v.redis.existingSecret.name $v.redis.file)) -}}
-{{- fail "replicas that count apart exceed every limit together: several need redis.existingSecret.name or redis.file" -}}
+{{- if and $postgres (not (or $v.redis.existingSecret.name $v.redis.file)) -}}
+{{- fail "pods that count apart exceed every limit together, and at each rollout even one replica is two: with PostgreSQL, redis.existingSecret.name or redis.file" -}}
 {{- end -}}
-{{- if and $several (not (or $v.media.bucket $v.media.existingClaim)) -}}
-{{- fail "a link must work at every replica: several need media.bucket (s3://…) or media.existingClaim" -}}
+{{- if and $postgres (not (or $v.media.bucket $v.media.existingClaim)) -}}
+{{- fail "a link must work at every replica and outlive the pod: with PostgreSQL, media.bucket (s3://…) or media.existingClaim" -}}
 {{- end -}}
 {{- if and (not $postgres) (not $v.persistence.enabled) (not $v.persistence.acceptLoss) -}}
 {{- fail "SQLite without a volume loses keys and books with the pod: persistence.enabled, or persistence.acceptLoss: true for a trial" -}}

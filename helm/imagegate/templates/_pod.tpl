@@ -76,7 +76,8 @@ resources:
   persistentVolumeClaim:
     claimName: {{ default (printf "%s-data" (include "imagegate.fullname" .root)) $v.persistence.existingClaim }}
   {{- else }}
-  emptyDir: {sizeLimit: 1Gi}
+  emptyDir:
+    sizeLimit: {{ ternary $v.persistence.size "1Gi" (eq $v.database.kind "sqlite") }}
   {{- end }}
 - name: tmp
   emptyDir:

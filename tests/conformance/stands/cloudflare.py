@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tests.conformance.saw import Saw, decoded, edges, masked, size_of, text, whole
@@ -53,7 +54,7 @@ CLOUDFLARE = Stand(
     troubles={
         **WIRE,
         "unknown model": Trouble(model="@cf/nobody/nothing"),
-        "rate limit": _says("day"),
+        "rate limit": replace(_says("day"), pause=True),
         "overloaded": _says("capacity"),
         "bad request": _says("large"),
         "server error": _says("server"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tests.conformance.saw import Saw, decoded, edges, size_of, whole
@@ -34,7 +35,7 @@ def _fails(status: int, code: str, **headers: str) -> Trouble:
 
 _TROUBLES = {
     **WIRE,
-    "rate limit": _fails(429, "429", retry_after="7"),
+    "rate limit": replace(_fails(429, "429", retry_after="7"), pause=True),
     "bad request": _fails(400, "BadRequest"),
     "server error": _fails(500, "InternalServerError"),
     "overloaded": _fails(503, "ServiceUnavailable"),

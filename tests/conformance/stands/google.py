@@ -58,7 +58,7 @@ def _after_slash(media_type: str | None) -> str | None:
 _TROUBLES = {
     **WIRE,
     "unknown model": Trouble(model="gemini-none"),
-    "rate limit": Trouble(plan=answering(quota("GenerateRequestsPerMinute", delay="17s"))),
+    "rate limit": Trouble(plan=answering(quota("GenerateRequestsPerMinute", delay="17s")), pause=True),
     "no credit": Trouble(plan=answering(quota("GenerateRequestsPerDay", value="0"))),
     "overloaded": Trouble(plan=answering(fault(503, "UNAVAILABLE", "The model is overloaded."))),
     "bad request": Trouble(plan=answering(fault(400, "INVALID_ARGUMENT", "Bad field."))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.conformance.stand import Bench, Stand, Trouble, Upstream
 from tests.simulators import behaviours as do
 from tests.simulators.behaviours import Behaviour
 from tests.simulators.calls import Call
+from tests.simulators.openai_upstream import KEY
 from tests.simulators.openai_upstream import Upstream as OpenAIUpstream
 
 
@@ -38,6 +40,11 @@ def saw(call: Call) -> Saw:
     )
 
 
+def _upstream() -> OpenAIUpstream:
+    """With one key for all of its forms."""
+    return OpenAIUpstream(azure_key=KEY)
+
+
 def _calls(upstream: OpenAIUpstream) -> Sequence[Call]:
     return upstream.images
 
@@ -56,7 +63,7 @@ def _does(*planned: Behaviour) -> Trouble:
 _TROUBLES = {
     "wrong key": Trouble(wrong_key=True),
     "unknown model": Trouble(model="gpt-image-none"),
-    "rate limit": _does(do.error("rate_limit")),
+    "rate limit": replace(_does(do.error("rate_limit")), pause=True),
     "no credit": _does(do.error("insufficient_quota")),
     "overloaded": _does(do.error("overloaded")),
     "bad request": _does(do.error("bad_size")),
@@ -71,11 +78,11 @@ _TROUBLES = {
 _AT_AZURE = {
     **{name: trouble for name, trouble in _TROUBLES.items() if name not in ("picture refused", "no credit")},
     "unknown model": Trouble(model="no-deployment"),
-    "rate limit": _does(do.error("azure_rate_limit")),
+    "rate limit": replace(_does(do.error("azure_rate_limit")), pause=True),
     "prompt refused": _does(do.error("azure_filter")),
 }
 
-_stand = partial(Stand, upstream=OpenAIUpstream, calls=_calls, saw=saw, forget=_forget)
+_stand = partial(Stand, upstream=_upstream, calls=_calls, saw=saw, forget=_forget)
 
 OPENAI = _stand(
     type="openai",
@@ -91,15 +98,22 @@ AZURE = _stand(
     benches=(Bench("img2-prod", catalog="gpt-image-2"),),
     troubles=_AT_AZURE,
 )
+_HOUSE = Bench(
+    "my-gpt-image-2",
+    unknown=True,
+    account=lambda upstream, key: (
+        f'type: openai-compatible, base_url: "{upstream.origin}/openai/v1", headers: {{api-key: "env:{key}"}}'
+    ),
+    title="a model that nobody knows",
+)
+"""Azure's form of the simulator stands for a host whose models have names of its own."""
+
 COMPATIBLE = _stand(
     type="openai-compatible",
     account=lambda upstream, key: (
         f'type: openai-compatible, base_url: "{upstream.base_url}", api_key: "env:{key}"'
     ),
     key=lambda upstream: upstream.key,
-    benches=(
-        Bench("gpt-image-2", catalog="gpt-image-2"),
-        Bench("gpt-image-2-2026-04-21", catalog="house/unknown", title="a model nobody knows"),
-    ),
+    benches=(Bench("gpt-image-2"), _HOUSE),
     troubles=_TROUBLES,
 )

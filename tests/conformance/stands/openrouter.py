@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tests.conformance.saw import Saw, decoded, pixels, size_of
@@ -25,7 +26,9 @@ def saw(call: Seen) -> Saw:
         seed=fields.get("seed"),
         user=fields.get("user"),
         stream=fields.get("stream") is True,
-        inputs=tuple(size_of(decoded(each["image_url"]["url"])) for each in fields.get("input_references", ())),
+        inputs=tuple(
+            size_of(decoded(each["image_url"]["url"])) for each in fields.get("input_references", ())
+        ),
     )
 
 
@@ -48,7 +51,7 @@ OPENROUTER = Stand(
     troubles={
         **WIRE,
         "unknown model": Trouble(model="nobody/nothing"),
-        "rate limit": _says("wait"),
+        "rate limit": replace(_says("wait"), pause=True),
         "no credit": _says("credits"),
         "overloaded": _says("overloaded"),
         "bad request": _says("conflict"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tests.conformance.saw import Saw, decoded, size_of
@@ -39,7 +40,7 @@ XAI = Stand(
     troubles={
         **WIRE,
         "unknown model": Trouble(model="grok-none"),
-        "rate limit": _says("rate"),
+        "rate limit": replace(_says("rate"), pause=True),
         "no credit": _says("credits"),
         "bad request": _says("envelope"),
         "server error": _says("server"),

@@ -16,7 +16,7 @@ from gateway.ledger.accounts.lines import CREDIT, Line, Totals
 from gateway.ledger.accounts.months import Month
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import AttemptState
-from gateway.ledger.tables import SETTLED, attempts
+from gateway.ledger.tables import attempts
 from tests.unit.accounts.books import close, exported, lines, on
 from tests.unit.ledger.entries import attempt, end, request, stored_attempts
 
@@ -98,7 +98,9 @@ async def test_closed_months_adjustments_and_open_months_are_the_ledger(
 
 
 async def equal_the_rows(ledger: Ledger, found: list[Line]) -> None:
-    settled = select(func.coalesce(func.sum(attempts.c.cost), 0)).where(SETTLED)
+    settled = select(func.coalesce(func.sum(attempts.c.cost), 0)).where(
+        attempts.c.state == AttemptState.SETTLED
+    )
     assert sum(line.cost or 0 for line in found if line.kind != CREDIT) == int(
         await ledger._store.read(lambda c: c.scalar(settled)) or 0
     )

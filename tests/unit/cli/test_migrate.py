@@ -56,7 +56,7 @@ def test_beside_a_running_server_it_says_who_has_the_folder(config: Path) -> Non
     finally:
         lock.release()
     assert done.exit_code == 1
-    assert "is in use by process" in " ".join(done.stderr.split())
+    assert "is in use by process" in " ".join(done.stderr.replace("│", " ").split())
 
 
 def test_a_configuration_that_cannot_be_used_is_told_line_by_line(config: Path) -> None:

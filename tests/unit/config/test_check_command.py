@@ -56,6 +56,29 @@ def test_a_strict_check_is_content_without_warnings_though_secrets_are_elsewhere
     assert run(tmp_path, GOOD, "--strict").exit_code == 0
 
 
+def test_packages_that_are_not_installed_are_noted_where_they_are_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("config.extras.find_spec", lambda module: None)
+    text = """providers:
+  aws: {type: bedrock, region: us-west-2}
+  keyed: {type: bedrock, region: us-west-2, api_key: env:PATH}
+  cloud: {type: vertex, project: p}
+storage: {database: "postgresql+asyncpg://db/imagegate", media: "s3://pictures"}
+"""
+    result = run(tmp_path, text, "--strict")
+    notes = [line for line in result.stdout.splitlines() if "extra" in line]
+    assert result.exit_code == 0
+    assert [note.removeprefix(f"note: {tmp_path}/c.yaml:").partition(" the extra")[0] for note in notes] == [
+        "2:15: providers.aws.type: signed calls to Bedrock need",
+        "4:17: providers.cloud.type: calls to Google Cloud without an access_token need",
+        "5:21: storage.database: PostgreSQL needs",
+        "5:65: storage.media: an S3 bucket needs",
+    ]
+    assert notes[0].endswith("which is not here: pip install 'imagegate[bedrock]'")
+    assert len(json.loads(run(tmp_path, text, "--json").stdout)["missing_extras"]) == 4
+
+
 def test_json_is_one_object_for_programs(tmp_path: Path) -> None:
     good = json.loads(run(tmp_path, GOOD, "--json").stdout)
     assert good["ok"] is True

@@ -114,7 +114,8 @@ organization:
 """,
     ) == [
         "c.yaml:1:1: servr: there is no such setting. Did you mean server? Settings here: server, include, "
-        "upstream, providers, models, catalog, routing, normalization, organization, spool, storage and media",
+        "upstream, providers, models, catalog, routing, normalization, organization, spool, storage, "
+        "media and telemetry",
         "c.yaml:2:16: server.port: must be less than or equal to 65535",
         "c.yaml:4:32: providers.oai.api_key: a secret is written env:NAME or file:PATH, never as its own value",
         "c.yaml:8:5: providers.local.edit: there is no such setting. Did you mean edits? Settings here: "

@@ -90,9 +90,7 @@ async def test_each_orphan_is_claimed_once_by_any_replica(ledger: Ledger, other:
 async def test_what_is_no_orphan_of_this_call_is_not_claimed(ledger: Ledger, unlike: dict[str, Any]) -> None:
     await ledger.results.begin(result("o", **{"left_at": NOW, **unlike}))
     since = NOW - timedelta(minutes=10)
-    assert (
-        await ledger.results.claim("key_1", "generations", "f" * 64, by="c", since=since, now=NOW) is None
-    )
+    assert await ledger.results.claim("key_1", "generations", "f" * 64, by="c", since=since, now=NOW) is None
 
 
 async def test_a_claim_that_is_given_back_can_be_made_again(ledger: Ledger) -> None:

@@ -18,7 +18,15 @@ from gateway.ledger import writer as writers
 from gateway.ledger.entries import NoSuchRow
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import AttemptState
-from tests.unit.ledger.entries import attempt, end, request, spent, stored_attempts, stored_requests
+from tests.unit.ledger.entries import (
+    attempt,
+    end,
+    request,
+    request_end,
+    spent,
+    stored_attempts,
+    stored_requests,
+)
 
 T = TypeVar("T")
 
@@ -114,6 +122,22 @@ async def test_a_cancelled_caller_breaks_nothing_and_its_rows_are_written(
     await third
     await ledger.record(request("d"), attempt("d"))
     assert set(await stored_requests(ledger)) == {"a", "b", "c", "d"}
+
+
+async def test_patient_rows_that_went_with_others_wake_no_transaction_of_their_own(
+    ledger: Ledger, counting: CountingStore
+) -> None:
+    await ledger.record(request("a"), attempt("a"))
+    patient = asyncio.create_task(ledger.record(request_end("a"), patient=True))
+    await asyncio.sleep(writers.PATIENCE_SECONDS / 2)
+    assert not patient.done()
+    await ledger.record(end("a/1"))
+    await patient
+    later = asyncio.create_task(ledger.record(request("b"), patient=True))
+    await asyncio.sleep(writers.PATIENCE_SECONDS * 0.75)  # past the first one's moment
+    assert counting.transactions == 2
+    await later
+    assert counting.transactions == 3
 
 
 async def test_closing_writes_what_waits_and_then_refuses(database: str, tmp_path: Path) -> None:

@@ -356,57 +356,6 @@ class TestUploads:
         assert source.open_now == 0
 
 
-class TestAdmission:
-    async def test_no_more_calls_than_allowed_are_under_way_until_their_bodies_are_put_away(
-        self, client: UpstreamClient
-    ) -> None:
-        running = most = 0
-
-        async def counts(call: Call) -> None:
-            nonlocal running, most
-            await call.read()
-            running += 1
-            most = max(most, running)
-            await asyncio.sleep(0.02)
-            running -= 1
-            await call.say(200, b"{}")
-
-        async with upstream(counts) as there:
-            here = provider_at(there.url, client, max_in_flight=3)
-
-            async def one() -> None:
-                await body_of(await here.send(generation(), 10))
-
-            await asyncio.gather(*(one() for _ in range(20)))
-        assert most == 3
-
-    async def test_a_call_that_gets_no_place_in_time_is_not_sent(self, client: UpstreamClient) -> None:
-        async with upstream(answers()) as there:
-            here = provider_at(there.url, client, max_in_flight=1)
-            first = await here.send(generation(), 5)
-            error = await failure(here, generation(), 0.1)
-            assert is_(error, Kind.OVERLOADED, Certainty.NOT_SENT)
-            assert len(there.calls) == 1
-            await first.aclose()
-            assert await body_of(await here.send(generation(), 5))
-
-    async def test_a_failed_and_a_cancelled_call_give_their_place_back(self, client: UpstreamClient) -> None:
-        async def fails_or_hangs(call: Call) -> None:
-            if b"hang" in await call.read():
-                await asyncio.sleep(5)
-            await call.say(500, b"{}")
-
-        async with upstream(fails_or_hangs) as there:
-            here = provider_at(there.url, client, max_in_flight=1)
-            await failure(here, generation())
-            task = asyncio.create_task(here.send(generation("hang"), 5))
-            await eventually(lambda: len(there.calls) == 2)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert (await failure(here, generation(), 1)).status == 500
-
-
 async def test_after_a_storm_of_cancelled_calls_every_later_one_succeeds(client: UpstreamClient) -> None:
     chance = random.Random(7)
 
@@ -416,7 +365,7 @@ async def test_after_a_storm_of_cancelled_calls_every_later_one_succeeds(client:
         await call.say(200, b'{"data":[]}' + b" " * 100_000)
 
     async with upstream(slow) as there:
-        here = provider_at(there.url, client, max_in_flight=50)
+        here = provider_at(there.url, client)
 
         async def one() -> bytes:
             return await body_of(await here.send(generation(), 10))

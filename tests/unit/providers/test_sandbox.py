@@ -363,13 +363,6 @@ class TestLatency:
         error = await asyncio.wait_for(failure(sandbox(latency=60), generation(size="64x64"), 0.2), 2)
         assert (error.kind, error.certainty) == (Kind.TIMEOUT, Certainty.MAYBE_ACCEPTED)
 
-    async def test_places_are_limited_as_with_any_account(self) -> None:
-        here = sandbox(max_in_flight=1)
-        first = await here.send(generation(size="64x64"), 5)
-        assert (await failure(here, generation(), 0.1)).kind is Kind.OVERLOADED
-        await first.aclose()
-        assert await answer(generation(size="64x64"), here)
-
 
 class TestDirectives:
     @pytest.mark.parametrize(

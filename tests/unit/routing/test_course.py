@@ -89,6 +89,59 @@ def test_no_more_than_max_attempts() -> None:
     assert (called, course.ended.because) == ("abc", Because.ATTEMPTS)
 
 
+def test_another_key_of_the_account_is_tried_before_another_target() -> None:
+    refused = Failure(Kind.AUTH, Certainty.REJECTED)
+    gateway = Gateway()
+    course = gateway.request(0.0)
+    first = course.start(0.0)
+    assert first is not None
+    decision = course.failed(first, refused, 1.0, other_key=True)
+    assert (decision.step, decision.because) == (Step.SAME_AGAIN, Because.OTHER_KEY)
+    second = course.go_on(1.0)
+    assert second is not None
+    assert second.ranked.contender.provider == "a"
+    assert gateway.watch.standing(A, SHAPE, 1.0).state is State.CLOSED, "the key is not the target"
+    assert course.failed(second, refused, 2.0).step is Step.NEXT
+    assert gateway.watch.standing(A, SHAPE, 2.0).state is State.OPEN
+
+
+def test_a_drill_changes_nothing_in_what_is_known_of_a_target() -> None:
+    gateway = Gateway("a", max_attempts=1)
+    for number in range(9):
+        course = gateway.request(float(number))
+        attempt = course.start(float(number))
+        assert attempt is not None
+        course.failed(attempt, CLEAR, number + 0.5, drill=True)
+    assert gateway.watch.standing(A, SHAPE, 10.0).state is State.CLOSED
+    assert gateway.watch.live(A, 10.0).success is None
+
+
+def test_what_finds_no_room_gives_way_to_one_that_does_and_makes_no_attempt() -> None:
+    gateway = Gateway("abc", max_attempts=1)
+    course = gateway.request(0.0)
+    first = course.start(0.0)
+    assert first is not None
+    found = course.instead(first, 0.0, lambda ranked: ranked.contender.provider == "c")
+    assert found is not None
+    assert found.ranked.contender.provider == "c"
+    assert len(course.attempts) == 1
+    assert course.instead(found, 0.0, lambda ranked: False) is None
+
+
+def test_missing_pictures_are_asked_for_once_a_day_and_never_of_the_same_target() -> None:
+    gateway = Gateway("ab")
+    for number, found in enumerate(("b", None)):
+        course = gateway.request(float(number))
+        attempt = course.start(float(number))
+        assert attempt is not None
+        course.succeeded(attempt, number + 0.5)
+        further = course.to_fill(number + 0.5, lambda ranked: True)
+        assert (further and further.ranked.contender.provider) == found
+        if further is not None:
+            assert further.is_extra
+            assert course.to_fill(number + 0.5, lambda ranked: True) is None
+
+
 def test_extra_calls_are_bounded_by_dollars() -> None:
     gateway = Gateway(on_failure={"maybe_accepted": "next"})
     called, course = gateway.play(0.0, [UNCLEAR, None])
