@@ -9,11 +9,12 @@ from urllib.parse import urlencode
 from config.schema import AzureMAIProvider
 from config.sizing import pixels_of
 from providers.azure import secrets_of, signed
-from providers.base import Certainty, ImageRequest, ImageResult, Kind, Operation, ProviderError
+from providers.base import ImageRequest, ImageResult, Operation
 from providers.http import Reply, UpstreamClient
 from providers.openai_dialect import OpenAIDialect, Resolve, kept
 from providers.openai_errors import request_id
 from providers.splicing import Path, as_openai
+from providers.unsendable import unsendable
 
 
 class AzureMAI(OpenAIDialect):
@@ -48,14 +49,10 @@ class AzureMAI(OpenAIDialect):
         if pixels is None:
             return params
         if request.operation is Operation.EDIT:
-            raise ProviderError(
-                Kind.INVALID,
-                Certainty.NOT_SENT,
+            raise unsendable(
                 "Edits by this model have the size of their input; leave the size out.",
-                status=400,
-                type="invalid_request_error",
-                code="invalid_value",
                 param="size",
+                code="invalid_value",
             )
         return {**params, "width": pixels[0], "height": pixels[1]}
 

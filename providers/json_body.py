@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from providers.base import Certainty, InputFile, InputImage, InputRef, Kind, ProviderError
+from providers.base import InputFile, InputImage, InputRef, ProviderError
+from providers.unsendable import unsendable
 from providers.upload import Base64Of, Segment, Upload
 
 _INLINE = 256 * 1024
@@ -42,13 +43,7 @@ def bare_base64(picture: InputImage) -> Inline | str:
         return Inline(picture)
     head, _, data = picture.image_url.partition(",")
     if not (head.lower().startswith("data:") and head.lower().endswith(";base64")):
-        raise ProviderError(
-            Kind.INVALID,
-            Certainty.NOT_SENT,
-            "This provider takes pictures as files or base64 data URLs, not as links.",
-            status=400,
-            type="invalid_request_error",
-        )
+        raise unsendable("This provider takes pictures as files or base64 data URLs, not as links.")
     return data
 
 
@@ -87,11 +82,4 @@ async def json_body(document: Mapping[str, object], *, weight: int = 0) -> Uploa
 
 def no_unicode() -> ProviderError:
     """JSON can spell lone surrogates, and those have no UTF-8."""
-    return ProviderError(
-        Kind.INVALID,
-        Certainty.NOT_SENT,
-        "The request holds text that is not valid Unicode.",
-        status=400,
-        type="invalid_request_error",
-        code="invalid_unicode",
-    )
+    return unsendable("The request holds text that is not valid Unicode.", code="invalid_unicode")

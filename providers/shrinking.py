@@ -8,7 +8,8 @@ from pathlib import PurePath
 
 from PIL import Image, ImageOps
 
-from providers.base import Certainty, InputFile, Kind, ProviderError
+from providers.base import InputFile
+from providers.unsendable import unsendable
 
 _FORMATS = ("PNG", "JPEG", "WEBP")
 _MOST_PIXELS = 64_000_000
@@ -20,13 +21,9 @@ async def shrunk(file: InputFile, longest: int) -> InputFile:
     try:
         data = await asyncio.to_thread(_shrunk, file, longest)
     except Exception as error:  # Pillow's codecs raise whatever malformed bytes make them raise
-        raise ProviderError(
-            Kind.INVALID,
-            Certainty.NOT_SENT,
+        raise unsendable(
             "An input picture cannot be scaled down to what the model takes; send a PNG, JPEG or WebP of at "
             f"most {_MOST_PIXELS // 10**6} megapixels.",
-            status=400,
-            type="invalid_request_error",
             param="image",
             code="unsupported_image",
         ) from error

@@ -26,9 +26,11 @@ from providers.base import (
 )
 from providers.http import Reply, UpstreamClient
 from providers.json_body import image_url, json_body, weight_of
+from providers.openai_dialect import kept
 from providers.openai_errors import refusal, request_id
 from providers.openai_spoken import error_in_answer
 from providers.splicing import Path, as_openai
+from providers.unsendable import unsendable
 from providers.upload import Upload
 
 _TICK = Decimal(10) ** -10
@@ -104,6 +106,7 @@ class XAI(Account):
             body=reply.body,
             aclose=reply.aclose,
             upstream_request_id=request_id(reply.headers),
+            headers=kept(reply.headers),
             scrub=self._scrub,
         )
 
@@ -201,13 +204,9 @@ def _code_of(words: str) -> str | None:
 
 
 def _shape_is_kept(model: str) -> ProviderError:
-    return ProviderError(
-        Kind.INVALID,
-        Certainty.NOT_SENT,
+    return unsendable(
         f"xAI's '{model}' gives the edit of a single picture that picture's own shape. Leave out 'size', "
         "'aspect_ratio' and 'resolution', or use 'grok-imagine-image-2.0'.",
-        status=400,
-        type="invalid_request_error",
         param="size",
         code="invalid_value",
     )

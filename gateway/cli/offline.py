@@ -81,9 +81,9 @@ async def planning_of(
 
 def caller_of(settings: Settings, project: str | None) -> Caller:
     """A key of that project (its name or id) that has no limits and no narrower list of its own; without a
-    project, one that is under the organization's limits alone."""
+    project, one that is under the organization's limits alone and may choose providers."""
     if project is None:
-        return Caller(NOBODY, NOBODY, "", NOBODY)
+        return Caller(NOBODY, NOBODY, "", NOBODY, providers_header=("prefer", "exclude"))
     found = _project(settings, project)
     models = None if found.models is None else frozenset(found.models)
     return Caller(

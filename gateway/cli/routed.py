@@ -60,7 +60,7 @@ async def routed(
         now,
         end_user=when.end_user,
         tags=when.tags,
-        wishes=read_wishes(when.providers, ("prefer", "exclude"), settings.providers),
+        wishes=read_wishes(when.providers, caller.providers_header, settings.providers),
         reread=reread,
     )
     watch, book = Watch(settings.routing.breaker), LimitBook(settings, offline.catalog)

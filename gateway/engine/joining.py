@@ -166,7 +166,7 @@ class Joining:
         facts.notes.update(joined=how, joined_to=first.request_id)
         meters.joins.add(1, {"how": how})
         if ended.state == "lost":
-            raise _lost(first.request_id)
+            raise _lost(first)
         if ended.state == "expired":
             raise expired(first.request_id)
         return await self._results.answer(ended, facts.base_url)
@@ -286,10 +286,13 @@ def _mismatch() -> InvalidRequest:
     )
 
 
-def _lost(request_id: str) -> UpstreamFailed:
+def _lost(first: Result) -> UpstreamFailed:
+    again = "It is not bought again under this key."
+    if first.idempotency_key is None:
+        again = "Sent once more, this request is made, and billed, anew."
     return UpstreamFailed(
         "The gateway that made this call ended before the answer came, so nobody knows whether the picture "
-        f"was made. It is not bought again under this key. Request ID {request_id}.",
+        f"was made. {again} Request ID {first.request_id}.",
         code="result_unknown",
         status=504,
         retryable=False,

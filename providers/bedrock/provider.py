@@ -29,6 +29,7 @@ from providers.json_body import bare_base64, json_body, weight_of
 from providers.openai_errors import request_id
 from providers.scrub import Scrubber
 from providers.splicing import Path, as_openai
+from providers.unsendable import unsendable
 from providers.upload import Upload
 
 MOST_BODY = 25_000_000
@@ -213,12 +214,4 @@ def _rest(
 
 
 def _invalid(message: str, param: str) -> ProviderError:
-    return ProviderError(
-        Kind.INVALID,
-        Certainty.NOT_SENT,
-        message,
-        status=400,
-        type="invalid_request_error",
-        code="invalid_value",
-        param=param,
-    )
+    return unsendable(message, param=param, code="invalid_value")

@@ -19,6 +19,7 @@ from providers.held import Held
 from providers.json_body import Inline, json_body, weight_of
 from providers.scrub import Scrubber
 from providers.splicing import Path, Splicer, Unreadable
+from providers.unsendable import unsendable
 from providers.upload import Upload
 
 MOST = 256 << 20
@@ -64,13 +65,7 @@ def _inline(picture: InputImage) -> dict[str, object]:
         return {"mimeType": picture.content_type, "data": Inline(picture)}
     match = _DATA_URL.match(picture.image_url)
     if match is None:
-        raise ProviderError(
-            Kind.INVALID,
-            Certainty.NOT_SENT,
-            "Gemini models take pictures as files or base64 data URLs, not as links.",
-            status=400,
-            type="invalid_request_error",
-        )
+        raise unsendable("Gemini models take pictures as files or base64 data URLs, not as links.")
     return {"mimeType": (match[1] or "image/png").lower(), "data": picture.image_url[match.end() :]}
 
 

@@ -8,6 +8,7 @@ from providers.base import Certainty, ImageRequest, InputFile, InputImage, Kind,
 from providers.google.safety import details
 from providers.json_body import Inline, json_body
 from providers.splicing import Path, as_openai
+from providers.unsendable import unsendable
 from providers.upload import Upload
 
 
@@ -53,8 +54,7 @@ def _references(request: ImageRequest) -> Iterator[dict[str, object]]:
 
 def _file(picture: InputImage) -> dict[str, object]:
     if not isinstance(picture, InputFile):
-        text = "Imagen models take pictures as files, not as links."
-        raise ProviderError(Kind.INVALID, Certainty.NOT_SENT, text, status=400, type="invalid_request_error")
+        raise unsendable("Imagen models take pictures as files, not as links.")
     return {"bytesBase64Encoded": Inline(picture), "mimeType": picture.content_type}
 
 

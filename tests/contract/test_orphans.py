@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,22 @@ async def test_f47_a_retry_is_given_what_was_finished_meanwhile(one: Here, upstr
     again = await ask(one, RETRY)
     assert (again.status_code, len(again.content)) == (200, 700_000)
     assert len(upstream.images) == 1
+
+
+async def test_who_waits_for_an_orphan_that_is_lost_is_told_what_asking_again_does(
+    one: Here, upstream: Upstream
+) -> None:
+    upstream.plan(on.ok(delay=3.0))
+    await leave(one, upstream)
+    waiting = asyncio.create_task(ask(one, RETRY))
+    while not [row for row in await one.rows("results", settle=0) if row["claimed_by"]]:
+        await asyncio.sleep(0.02)
+    await one.gateway.ledger.results.lapse(datetime.now(UTC), timedelta(days=7), all_running=True)
+    lost = await waiting
+    assert (lost.status_code, lost.json()["error"]["code"]) == (504, "result_unknown")
+    assert lost.headers["x-should-retry"] == "false"
+    assert "billed, anew" in lost.json()["error"]["message"]
+    assert "key" not in lost.json()["error"]["message"]
 
 
 async def test_nobody_is_given_the_picture_of_another_end_user_of_the_same_key(

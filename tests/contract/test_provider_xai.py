@@ -61,6 +61,15 @@ async def test_an_answer_becomes_openais_document_and_its_cost_is_told(
     }  # fmt: skip
 
 
+async def test_what_an_answer_says_of_rates_is_kept_for_routing(xai: Provider, fake: XAIUpstream) -> None:
+    limits = {"x_ratelimit_remaining_requests": "0", "x_ratelimit_reset_requests": "1s"}
+    fake.plan(said(200, {"data": [{"b64_json": "QUJD"}]}, **limits))
+    result = await xai.send(generation(), 10)
+    await body_of(result)
+    assert result.headers["x-ratelimit-remaining-requests"] == "0"
+    assert result.headers["x-ratelimit-reset-requests"] == "1s"
+
+
 async def test_a_large_picture_goes_past_in_pieces(xai: Provider) -> None:
     result = await xai.send(generation("large"), 10)
     pieces = [piece async for piece in result.body]

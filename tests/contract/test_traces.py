@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import structlog
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from gateway.telemetry import log
 from tests.contract.gateway_here import KEY, Here, gateway_here
 from tests.contract.test_relay import Start, config
 from tests.simulators import behaviours as on
@@ -152,24 +148,3 @@ async def test_a_trusted_clients_trace_goes_on_here(upstream: Upstream, tmp_path
     assert server.parent is not None
     assert f"{server.parent.span_id:016x}" == PARENT
     assert not {name.lower() for name, _ in upstream.images[0].header_list} & {"traceparent", "tracestate"}
-
-
-async def test_lines_of_the_log_lead_to_their_trace(
-    upstream: Upstream, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    log.configure()
-    try:
-        async with traced(tmp_path, upstream) as (here, spans):
-            await here.generate()
-            server, _ = await ended(here, spans)
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        structlog.reset_defaults()
-    assert server.context is not None
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
-    (line,) = [line for line in lines if line["event"] == "request"]
-    assert line["trace_id"] == f"{server.context.trace_id:032x}"
-    assert line["span_id"] == f"{server.context.span_id:016x}"

@@ -46,6 +46,20 @@ def test_a_provider_that_is_down_is_the_last_resort() -> None:
     assert found["order"][-1]["place"] == "last_resort"
 
 
+def test_wishes_of_a_project_that_may_not_have_any_are_refused_as_the_gateway_does(tmp_path: Path) -> None:
+    file = tmp_path / "wishes.yaml"
+    file.write_text(
+        "providers: {s: {type: sandbox}, t: {type: sandbox}}\n"
+        "models: {gpt-image-2: {targets: [{provider: s}, {provider: t}]}}\n"
+        "organization: {projects: [{name: plain}, {name: choosy, providers_header: [exclude]}]}\n"
+    )
+    words = ["route", "--config", str(file), "--model", "gpt-image-2", "--providers", "-s", "--key-project"]
+    refused = CliRunner().invoke(cli, [*words, "plain"])
+    assert refused.exit_code == 1
+    assert "may not exclude providers" in refused.output
+    assert CliRunner().invoke(cli, [*words, "choosy"]).exit_code == 0
+
+
 def test_callers_wishes_are_followed() -> None:
     found = explained("failover", "--model", "gpt-image-2", "--providers", "-azure")
     assert order(found) == ["openai/gpt-image-2", "openai/gpt-image-2.5-flare"]
