@@ -151,15 +151,13 @@ class Account(ABC):
         """One GET, free of charge."""
         ends_at = asyncio.get_running_loop().time() + _PROBE_SECONDS
         host = urlsplit(self.base_url).hostname
+        url = self.models_url()
         try:
-            url = self.models_url()
-            reply = await self._client.send(
-                "GET",
-                url,
-                await self.sign("GET", url, {**self._headers, "accept": "application/json"}, None),
-                ends_at=ends_at,
-                provider=self.name,
-            )
+            signed = await self.sign("GET", url, {**self._headers, "accept": "application/json"}, None)
+        except ProviderError as error:
+            return Probe(reachable=None, detail=error.message)
+        try:
+            reply = await self._client.send("GET", url, signed, ends_at=ends_at, provider=self.name)
         except ProviderError as error:
             return Probe(reachable=False, detail=f"{error.message} ({host})")
         try:

@@ -181,7 +181,8 @@ class ProviderError(Exception):
 class Probe:
     """What a free look at an upstream found; it never buys a picture."""
 
-    reachable: bool
+    reachable: bool | None
+    """None where nothing was asked, for want of credentials to ask with."""
     key_accepted: bool | None = None
     models: tuple[str, ...] = ()
     detail: str = ""

@@ -111,7 +111,7 @@ async def _examined(
     return Examined(
         name,
         account.type,
-        reachable=all(probe.reachable for probe in probes) if probes else None,
+        reachable=_together([probe.reachable for probe in probes]),
         key_accepted=_together([probe.key_accepted for probe in probes]),
         models=len(listed),
         targets=tuple(known),
@@ -149,7 +149,9 @@ async def _probed(
         finally:
             await provider.aclose()
         probes.append(probe)
-        if not probe.reachable:
+        if probe.reachable is None:
+            findings.append(Finding(Level.ERROR, f"{which}cannot be asked: {probe.detail}"))
+        elif not probe.reachable:
             findings.append(Finding(Level.ERROR, f"{which}cannot be reached: {probe.detail}"))
         elif probe.key_accepted is False:
             findings.append(Finding(Level.ERROR, f"{which}{probe.detail or 'the key was refused'}"))
@@ -160,7 +162,7 @@ async def _probed(
 
 
 def _together(answers: Sequence[bool | None]) -> bool | None:
-    """Of several keys: no where one is refused, yes where all are taken."""
+    """Of several keys: no where it is no for one, yes where it is for all."""
     if False in answers:
         return False
     return True if answers and None not in answers else None

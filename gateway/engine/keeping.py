@@ -106,17 +106,23 @@ async def _resolve(record: LedgerRecord, settings: Settings) -> None:
     """End, by the organisation's policy, what stayed unknown for too long."""
     unknown = settings.organization.unknown
     while True:
-        with suppress(Unavailable):
+        try:
             for each in await record.resolve(timedelta(seconds=unknown.after), _POLICIES[unknown.then]):
                 cost = None if each.cost is None else dollars(each.cost)
                 _log.warning("unknown_resolved", attempt_id=each.attempt_id, cost_usd=cost)
+        except Unavailable:
+            pass  # it was logged where it was raised
+        except Exception as error:
+            _log.error("unknown_not_resolved", reason=type(error).__name__)
         await asyncio.sleep(RESOLVE_SECONDS)
 
 
 def _tell(kept: Kept) -> None:
     """What the keeper did, for logs and metrics."""
-    if kept.failure is not None:
+    if isinstance(kept.failure, Unavailable):
         _log.warning("limit_state_unprovable", step=kept.step, code=kept.failure.code)
+    elif kept.failure is not None:
+        _log.error("limit_upkeep_failed", step=kept.step, reason=type(kept.failure).__name__)
     for moved in kept.moved:
         if moved.applied and moved.after is not None:
             meters.lease_reaped.add(1, {"to": moved.after.value})

@@ -54,6 +54,8 @@ class RequestRecord:
         if self.request["ended_at"] is not None:
             return Status.SUCCEEDED if self.request["status"] < 400 else Status.FAILED
         lost = any(each["error_code"] in _LOST for each in self.attempts)
+        if self.result is not None and self.result["state"] == "lost":
+            lost = True  # the process ended after the provider had answered
         return Status.UNKNOWN if lost else Status.RUNNING
 
 
@@ -122,7 +124,10 @@ def _has_status(status: Status) -> ColumnElement[bool]:
         return and_(ended, requests.c.status < 400)
     if status is Status.FAILED:
         return and_(ended, requests.c.status >= 400)
-    lost = exists().where(attempts.c.request_id == requests.c.request_id, attempts.c.error_code.in_(_LOST))
+    lost = or_(
+        exists().where(attempts.c.request_id == requests.c.request_id, attempts.c.error_code.in_(_LOST)),
+        exists().where(results.c.request_id == requests.c.request_id, results.c.state == "lost"),
+    )
     return and_(not_(ended), lost if status is Status.UNKNOWN else not_(lost))
 
 

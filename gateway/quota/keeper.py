@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
-from gateway.errors import Unavailable
 from gateway.quota.away import GuardedStore
 from gateway.quota.errors import Rebuilding
 from gateway.quota.holds import Hold, Line
@@ -82,7 +81,7 @@ class Kept:
     adopted: Sequence[str] = ()
     count: int = 0
     milliseconds: int = 0
-    failure: Unavailable | None = None
+    failure: Exception | None = None
 
 
 class Keeper:
@@ -189,7 +188,7 @@ class Keeper:
             await asyncio.sleep(seconds)
             try:
                 kept = await act()
-            except Unavailable as error:
+            except Exception as error:  # a defect, too, must not end the heartbeats of what runs
                 kept = Kept(step, failure=error)
             if kept != Kept(step):
                 self._tell(kept)

@@ -125,6 +125,9 @@ async def test_keys_come_from_awss_own_chain(
         found = await failure(missing, generation())
         assert (found.kind, found.certainty) == (Kind.AUTH, Certainty.NOT_SENT)
         assert "AWS credentials" in found.message
+        looked = await missing.probe()
+        assert (looked.reachable, looked.key_accepted) == (None, None)
+        assert "AWS credentials" in looked.detail
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", fake.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", fake.secret_key)
     assert json.loads(await body_of(await account(client, fake).send(generation(), 10)))["data"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +132,19 @@ async def test_filters_narrow_the_list(one: Here, upstream: Upstream) -> None:
 async def test_a_query_that_is_not_understood_is_refused(one: Here, query: str, param: str) -> None:
     answer = await one.client.get(f"/v1/images/requests?{query}")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+async def test_a_call_whose_process_died_after_the_provider_had_answered_runs_no_more(one: Here) -> None:
+    answer = await ask(one, {"idempotency-key": "k"})
+    assert answer.status_code == 200
+    (row,) = await one.rows("requests")
+    with closing(sqlite3.connect(one.database)) as link, link:
+        link.execute("UPDATE requests SET ended_at = NULL, status = NULL")
+        link.execute("UPDATE results SET state = 'lost'")
+    (record,) = await records(one, status="unknown")
+    assert (record["id"], record["status"]) == (row["request_id"], "unknown")
+    assert record["error"]["code"] == "result_unknown"
+    assert await records(one, status="running") == []
 
 
 async def test_nothing_is_told_of_another_keys_calls(one: Here, upstream: Upstream) -> None:

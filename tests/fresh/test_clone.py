@@ -85,7 +85,9 @@ def test_a_clone_serves_and_keeps_everything(clone: Path, tmp_path: Path) -> Non
     assert "--config" in done.stdout
 
 
-def test_the_readme_s_commands_make_pictures_show_them_and_fetch_one_that_was_left(clone: Path, tmp_path: Path) -> None:
+def test_the_readme_s_commands_make_pictures_show_them_and_fetch_one_that_was_left(
+    clone: Path, tmp_path: Path
+) -> None:
     """Pasted as they stand, in the clone; only the port is another."""
     made_ready(clone, tmp_path)
     shutil.rmtree(clone / "data", ignore_errors=True)

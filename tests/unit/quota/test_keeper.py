@@ -256,6 +256,28 @@ async def test_a_lapsed_attempt_stays_as_it_is_while_the_ledger_cannot_be_told(
     assert await house.sums() == (0, 0, 100)
 
 
+async def test_a_defect_is_told_and_does_not_end_the_heartbeats(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("COLD_SECONDS", "CATCH_UP_SECONDS", "DRIFT_SECONDS", "REAP_SECONDS"):
+        monkeypatch.setattr(keeping, name, 1000)
+    monkeypatch.setattr(keeping, "HEARTBEAT_SECONDS", 0.01)
+    beats: list[int] = []
+
+    async def beat() -> Sequence[str]:
+        beats.append(1)
+        if len(beats) == 1:
+            raise ValueError("a defect")
+        return []
+
+    monkeypatch.setattr(house.keeper, "beat", beat)
+    house.keeper.start()
+    await asyncio.sleep(0.3)
+    await house.keeper.aclose()
+    assert len(beats) > 1
+    assert [(kept.step, type(kept.failure)) for kept in house.told] == [("beat", ValueError)]
+
+
 async def test_the_background_tells_of_what_it_did_and_of_what_failed(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
