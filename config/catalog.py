@@ -58,6 +58,9 @@ class CatalogModel(Strict):
     max_n: int = 10
     inputs: Inputs = Inputs()
     streaming: bool = True
+    streams_several: bool = Field(
+        True, description="Whether a stream of several pictures says what each of them cost."
+    )
     fields: list[str] = Field(
         description="Fields it takes beyond prompt, model, pictures and mask; none: whatever it is sent."
     )

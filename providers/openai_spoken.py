@@ -11,7 +11,7 @@ from providers.base import ProviderError
 from providers.openai_errors import refusal
 from providers.scrub import Scrubber
 
-_USER_ERRORS = ("image_generation_user_error", "invalid_request_error")
+USER_ERRORS = ("image_generation_user_error", "invalid_request_error")
 
 
 def error_in_answer(
@@ -26,7 +26,7 @@ def error_in_answer(
     if not isinstance(error, dict):
         error = {"message": str(error)[:500]}
     words = {**error, "message": error.get("message") or "the provider reported an error without a message"}
-    status = 400 if error.get("type") in _USER_ERRORS else 500
+    status = 400 if error.get("type") in USER_ERRORS else 500
     return refusal(
         status, {}, msgspec.json.encode({"error": words}), provider=provider, scrub=scrub, prompt=prompt
     )

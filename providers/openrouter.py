@@ -6,16 +6,19 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from decimal import Decimal
 
 import msgspec
 
 from config.schema import OpenRouterProvider
 from providers.account import Account, Resolve
 from providers.base import ImageRequest, ImageResult, Operation, Probe, ProviderError
+from providers.event_splicing import events_as_openai
 from providers.http import Reply, UpstreamClient
 from providers.json_body import image_url, json_body, weight_of
 from providers.openai_errors import refusal, request_id
+from providers.openai_spoken import USER_ERRORS
+from providers.openrouter_events import Events
+from providers.openrouter_usage import cost_of, usage_of
 from providers.splicing import Path, as_openai
 from providers.upload import Upload
 
@@ -56,7 +59,9 @@ class OpenRouter(Account):
         return f"{self.base_url}/images"
 
     async def body(self, request: ImageRequest) -> Upload:
-        fields: dict[str, object] = {"model": request.model, "prompt": request.prompt, **request.params}
+        # How many partial pictures come cannot be asked for.
+        params = {name: value for name, value in request.params.items() if name != "partial_images"}
+        fields: dict[str, object] = {"model": request.model, "prompt": request.prompt, **params}
         if request.images:
             fields["input_references"] = [
                 {"type": "image_url", "image_url": {"url": image_url(picture)}} for picture in request.images
@@ -79,28 +84,38 @@ class OpenRouter(Account):
         return error
 
     def result(self, reply: Reply, request: ImageRequest) -> ImageResult:
-        self.content_type(reply, "application/json")
+        # A provider behind OpenRouter that does not stream answers in one piece, although asked to.
+        events = ["text/event-stream"] if request.stream else []
+        kind = self.content_type(reply, "application/json", *events)
         result = ImageResult(
             body=reply.body,
+            content_type=kind,
             aclose=reply.aclose,
             upstream_request_id=request_id(reply.headers),
             scrub=self._scrub,
         )
 
+        def refused(said: Mapping[str, object]) -> ProviderError:
+            # A failure behind OpenRouter may come after its 200 has gone out.
+            body = msgspec.json.encode({"error": said})
+            return self.refused(_status(said), reply.headers, body, request.prompt)
+
         def rest(document: dict[str, object], made: int) -> Mapping[str, object]:
             usage = document.get("usage")
             usage = usage if isinstance(usage, dict) else {}
-            result.cost = _cost(usage)
+            result.cost = cost_of(usage)
             said = document.get("error")
             if not made and isinstance(said, dict):
-                # A failure behind OpenRouter may come after its 200 has gone out.
-                code = said.get("code")
-                status = code if isinstance(code, int) and 400 <= code <= 599 else 500
-                body = msgspec.json.encode({"error": said})
-                raise self.refused(status, reply.headers, body, request.prompt)
-            return _usage(usage)
+                raise refused(said)
+            return usage_of(usage)
 
-        result.body = as_openai(reply.body, _is_picture, rest, provider=self.name)
+        if kind == "application/json":
+            result.body = as_openai(reply.body, _is_picture, rest, provider=self.name)
+        else:
+            told = Events(request, result, refused)
+            result.body = events_as_openai(
+                reply.body, lambda path: path == ("b64_json",), told, provider=self.name
+            )
         return result
 
     def models_url(self) -> str:
@@ -131,40 +146,12 @@ def _is_picture(path: Path) -> bool:
     return len(path) == 3 and path[0] == "data" and path[2] == "b64_json"
 
 
-def _cost(usage: Mapping[str, object]) -> Decimal | None:
-    """What the call cost in dollars. On a key of one's own at the provider (``is_byok``) OpenRouter's part is
-    not all of it."""
-    cost = _dollars(usage.get("cost"))
-    if usage.get("is_byok") is not True or cost is None:
-        return cost
-    details = usage.get("cost_details")
-    behind = _dollars(details.get("upstream_inference_cost")) if isinstance(details, dict) else None
-    return None if behind is None else cost + behind
-
-
-def _dollars(value: object) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        return None
-    amount = Decimal(value)
-    return amount if amount.is_finite() and amount >= 0 else None
-
-
-def _usage(usage: Mapping[str, object]) -> dict[str, object]:
-    """``usage`` in OpenAI's words; nothing where no tokens are told."""
-    into, out = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-    if into is None or out is None:
-        return {}
-    found: dict[str, object] = {"input_tokens": into, "output_tokens": out, "total_tokens": into + out}
-    details = usage.get("completion_tokens_details")
-    pictures = _count(details, "image_tokens") if isinstance(details, dict) else None
-    if pictures is not None and pictures <= out:
-        found["output_tokens_details"] = {"image_tokens": pictures, "text_tokens": out - pictures}
-    return {"usage": found}
-
-
-def _count(fields: Mapping[str, object], name: str) -> int | None:
-    value = fields.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+def _status(said: Mapping[str, object]) -> int:
+    """Of an error inside a 200. Its code is a status; in events it is the provider's own word."""
+    code = str(said.get("code"))
+    if code.isdecimal() and 400 <= int(code) <= 599:
+        return int(code)
+    return 400 if said.get("type") in USER_ERRORS else 500
 
 
 def _in_openais_words(status: int, body: bytes) -> bytes:
@@ -181,8 +168,11 @@ def _in_openais_words(status: int, body: bytes) -> bytes:
     raw = metadata.get("raw")
     raw = raw if isinstance(raw, str) else ""
     error: dict[str, object] = {"message": " ".join(filter(None, (said["message"], raw)))}
+    # In events these are the provider's own words.
+    error |= {name: said[name] for name in ("code", "type", "param") if isinstance(said.get(name), str)}
     reasons = metadata.get("reasons")
-    if isinstance(reasons, list) or _MODERATION.search(f"{said['message']} {raw}"):
+    words = f"{said['message']} {raw} {said.get('code')}"
+    if isinstance(reasons, list) or _MODERATION.search(words):
         # Reasons are OpenRouter's own, of a look at the input before any provider is asked.
         stage = "input" if isinstance(reasons, list) else "unknown"
         named = reasons if isinstance(reasons, list) else []

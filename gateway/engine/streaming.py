@@ -93,6 +93,7 @@ async def relay_stream(
             ),
         )
     except ProviderError as error:
+        streamed.cost = result.cost
         if streamed.images >= call.n:
             return streamed  # every picture came; how the connection then ended changes nothing
         if streamed.relayed:

@@ -81,7 +81,7 @@ def _fitted(call: ImageCall, entry: CatalogModel, intent: Intent, size: SizeChoi
     quality = serve_quality(params.get("quality"), entry)
     background = serve_background(params.get("background"), entry, shows=shows)
     extras = serve_extras(params, entry, call.operation, made)
-    stream = serve_stream(params, entry, made, whole=finish is not None)
+    stream = serve_stream(params, entry, made, n=max(batches), whole=finish is not None)
     sent = {
         **({"n": params["n"]} if "n" in params else {}),
         **size.fields,

@@ -14,14 +14,15 @@ _NEVER = ("gif", "svg")
 
 
 def serve_stream(
-    params: Mapping[str, object], entry: CatalogModel, output_format: object, *, whole: bool
+    params: Mapping[str, object], entry: CatalogModel, output_format: object, *, n: int, whole: bool
 ) -> Served:
-    """``output_format`` is what the target is asked for. ``whole`` says that the gateway must have the whole
-    picture, to convert it."""
+    """``output_format`` and ``n`` are what the target is asked for. ``whole`` says that the gateway must have
+    the whole picture, to convert it."""
     stream, partial = params.get("stream"), params.get("partial_images")
     if stream is not True:
         return _unstreamed(stream, partial, entry)
-    if not whole and entry.streaming and output_format not in _NEVER:
+    streams = entry.streaming and (n == 1 or entry.streams_several)
+    if not whole and streams and output_format not in _NEVER:
         sent: dict[str, object] = {"stream": True}
         if partial is not None:
             sent["partial_images"] = partial

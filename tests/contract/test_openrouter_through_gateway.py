@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -108,3 +113,78 @@ async def test_an_answer_without_a_picture_is_booked_as_it_says(here: Here) -> N
     assert (response.status_code, response.json()["error"]["code"]) == (502, "empty_result")
     (attempt,) = await here.rows("attempts")
     assert (attempt["state"], attempt["cost"]) == ("settled", 138_700_000)
+
+
+async def streamed(here: Here, **fields: object) -> list[tuple[str, dict[str, Any]]]:
+    response = await asked(here, OPENAI, stream=True, size="1024x1024", quality="low", **fields)
+    assert response.status_code == 200, response.text
+    return events_of(response)
+
+
+def events_of(response: httpx.Response) -> list[tuple[str, dict[str, Any]]]:
+    assert response.headers["content-type"].startswith("text/event-stream")
+    found = re.findall(r"^event: (\S+)\ndata: (.+)\n\n", response.text, re.MULTILINE)
+    return [(name, json.loads(data)) for name, data in found]
+
+
+@pytest.mark.parametrize("partials", [0, 1, 3])
+async def test_an_openai_model_streams_its_own_events_with_as_many_partials_as_asked_at_most(
+    here: Here, fake: OpenRouterUpstream, partials: int
+) -> None:
+    found = await streamed(here, partial_images=partials)
+    names = ["image_generation.partial_image"] * min(partials, 2) + ["image_generation.completed"]
+    assert [name for name, _ in found] == names
+    assert all(event["type"] == name for name, event in found)
+    assert [event["partial_image_index"] for _, event in found[:-1]] == list(range(min(partials, 2)))
+    assert all(base64.b64decode(event["b64_json"]).startswith(b"\x89PNG") for _, event in found)
+    last = found[-1][1]
+    assert (last["size"], last["quality"], last["output_format"]) == ("1024x1024", "low", "png")
+    assert last["usage"]["output_tokens"] == 1290
+    (call,) = fake.posts
+    assert call.fields["stream"] is True
+    assert "partial_images" not in call.fields
+    (attempt,) = await here.rows("attempts")
+    assert (attempt["state"], attempt["cost"]) == ("settled", 12_300_000)
+    assert "provider_cost" in attempt["flags"]
+
+
+async def test_a_streamed_edit_has_the_events_of_edits(here: Here, fake: OpenRouterUpstream) -> None:
+    files = {"image": ("a.png", png(), "image/png")}
+    fields = {"model": OPENAI, "prompt": "blue glaze", "stream": "true", "partial_images": "1"}
+    found = events_of(await here.client.post("/v1/images/edits", data=fields, files=files))
+    assert [name for name, _ in found] == ["image_edit.partial_image", "image_edit.completed"]
+    assert fake.posts[0].fields["stream"] is True
+
+
+async def test_several_pictures_are_not_streamed_and_that_is_told(
+    here: Here, fake: OpenRouterUpstream
+) -> None:
+    response = await asked(here, OPENAI, stream=True, n=2, size="1024x1024", quality="low")
+    assert [name for name, _ in events_of(response)] == ["image_generation.completed"] * 2
+    assert "stream" in response.headers["x-imagegate-adjustments"]
+    assert "stream" not in fake.posts[0].fields
+    (attempt,) = await here.rows("attempts")
+    assert attempt["cost"] == 24_600_000
+
+
+@pytest.mark.parametrize(
+    ("prompt", "code"), [("late failure", "server_error"), ("late refusal", "moderation_blocked")]
+)
+async def test_an_error_in_the_stream_ends_it_as_an_error(
+    here: Here, fake: OpenRouterUpstream, prompt: str, code: str
+) -> None:
+    found = await streamed(here, prompt=prompt, partial_images=1)
+    assert [name for name, _ in found] == ["image_generation.partial_image", "error"]
+    assert found[-1][1]["error"]["code"] == code
+    assert len(fake.posts) == 1
+
+
+async def test_a_stream_cut_after_its_picture_still_costs_what_it_said(
+    here: Here, fake: OpenRouterUpstream
+) -> None:
+    whole = fake.made({"model": OPENAI, "prompt": "a blue cup", "stream": True, "size": "1024x1024"})
+    fake.plan(replace(whole, cut=len(whole.body) - len(b"data: [DONE]\n\n")))
+    found = await streamed(here)
+    assert [name for name, _ in found] == ["image_generation.completed"]
+    (attempt,) = await here.rows("attempts")
+    assert (attempt["state"], attempt["cost"]) == ("settled", 12_300_000)

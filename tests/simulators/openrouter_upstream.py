@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import time
 from collections.abc import Mapping
@@ -35,8 +36,9 @@ class Refused(Exception):
 
 
 class OpenRouterUpstream(JSONUpstream):
-    """Prompts that hold ``text only`` bring no picture, ``late failure`` an error inside a 200, ``own key`` a
-    bill of the caller's own account at the provider."""
+    """Prompts that hold ``text only`` bring no picture, ``late failure`` and ``late refusal`` an error inside
+    a 200, ``own key`` a bill of the caller's own account at the provider. OpenAI's models stream, with two
+    partial pictures; the others ignore that they are asked to."""
 
     key = "sk-or-v1-0123456789abcdef"
 
@@ -80,13 +82,15 @@ class OpenRouterUpstream(JSONUpstream):
                 raise Refused(failed(401, "User not found."))
             if call.method != "POST" or call.path != "/api/v1/images":
                 raise Refused(failed(404, "Not Found"))
-            return self._made(call.fields)
+            return self.made(call.fields)
         except Refused as refused:
             return refused.reply
 
-    def _made(self, fields: dict[str, Any]) -> Reply:
+    def made(self, fields: dict[str, Any]) -> Reply:
         self._check(fields)
         prompt, n = fields["prompt"], fields.get("n", 1)
+        if fields.get("stream") and fields["model"].startswith("openai/"):
+            return self._streamed(fields)
         if "late failure" in prompt:
             return said(200, {"error": {"code": 502, "message": "Provider returned error", "metadata": None}})
         format = fields.get("output_format", "png")
@@ -96,15 +100,32 @@ class OpenRouterUpstream(JSONUpstream):
             {"b64_json": self.drawn(width, height, format=format), "media_type": f"image/{format}"}
             for _ in range(count)
         ]
-        cost = COSTS[fields["model"]] * n
-        usage: dict[str, object] = {
-            "prompt_tokens": 1130, "completion_tokens": 1290 * n, "total_tokens": 1130 + 1290 * n,
-            "completion_tokens_details": {"image_tokens": 1120 * n, "reasoning_tokens": 170 * n},
-            "prompt_tokens_details": None, "cost": round(cost, 6), "is_byok": False,
-        }  # fmt: skip
-        if "own key" in prompt:
-            usage |= {"is_byok": True, "cost": 0.001, "cost_details": {"upstream_inference_cost": cost}}
-        return said(200, {"created": int(time.time()), "data": data, "usage": usage})
+        return said(200, {"created": int(time.time()), "data": data, "usage": _usage(fields, n)})
+
+    def _streamed(self, fields: dict[str, Any]) -> Reply:
+        prompt, format = fields["prompt"], fields.get("output_format", "png")
+        width, height = _pixels(fields)
+        events: list[dict[str, object]] = [
+            {"type": "image_generation.partial_image", "partial_image_index": index,
+             "b64_json": self.drawn(width, height, format=format)}
+            for index in range(2)
+        ]  # fmt: skip
+        if "late failure" in prompt:
+            error = {"message": "Generation failed", "code": "server_error"}
+            events.append({"type": "error", "error": error})
+        elif "late refusal" in prompt:
+            error = {"message": "Your request was rejected.", "code": "moderation_blocked"}
+            events.append({"type": "error", "error": error | {"type": "image_generation_user_error"}})
+        elif "text only" in prompt:
+            events = [{"type": "image_generation.text_chunk", "phase": "reasoning", "text": "No."}]
+        else:
+            events.append(
+                {"type": "image_generation.completed", "b64_json": self.drawn(width, height, format=format),
+                 "media_type": f"image/{format}", "created": int(time.time()), "usage": _usage(fields, 1)}
+            )  # fmt: skip
+        lines = [json.dumps(event) for event in events] + ["[DONE]"]
+        body = "".join(f"data: {line}\n\n" for line in lines)
+        return Reply(200, body.encode(), {"content-type": "text/event-stream"})
 
     def _check(self, fields: dict[str, Any]) -> None:
         unknown = fields.keys() - FIELDS
@@ -128,6 +149,18 @@ class OpenRouterUpstream(JSONUpstream):
                 base64.b64decode(found[1], validate=True)
             elif not each["image_url"]["url"].startswith("https://"):
                 raise Refused(failed(400, "Invalid url in input_references"))
+
+
+def _usage(fields: Mapping[str, Any], n: int) -> dict[str, object]:
+    cost = COSTS[fields["model"]] * n
+    usage: dict[str, object] = {
+        "prompt_tokens": 1130, "completion_tokens": 1290 * n, "total_tokens": 1130 + 1290 * n,
+        "completion_tokens_details": {"image_tokens": 1120 * n, "reasoning_tokens": 170 * n},
+        "prompt_tokens_details": None, "cost": round(cost, 6), "is_byok": False,
+    }  # fmt: skip
+    if "own key" in fields["prompt"]:
+        usage |= {"is_byok": True, "cost": 0.001, "cost_details": {"upstream_inference_cost": cost}}
+    return usage
 
 
 def _pixels(fields: Mapping[str, Any]) -> tuple[int, int]:
