@@ -70,13 +70,17 @@ async def materialise(
     work = _Work(fetch, uploads)
     pictures = list(_pictures(call))
     sizes = [*call.inputs, *[UNSEEN] * (len(pictures) - len(call.inputs))]
+    refused: GatewayError | None = None
     try:
         async with asyncio.TaskGroup() as group:
             tasks = {
                 place: group.create_task(work.file_of(pictures[place], call.label(place))) for place in wanted
             }
     except* GatewayError as several:
-        raise _first(several) from None
+        refused = _first(several)
+    # Raised out here: what is raised inside except* leaves it in a group, on some Pythons always.
+    if refused is not None:
+        raise refused
     for place, task in tasks.items():
         pictures[place], sizes[place] = task.result()
     return _with(call, pictures, sizes)

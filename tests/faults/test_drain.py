@@ -100,7 +100,8 @@ async def test_f53_new_images_are_refused_until_the_listener_closes(start: Start
         edit = await client.post("/v1/images/edits", data={"prompt": "x"}, files={"image": b"x" * 1_000_000})
         assert _is_draining(edit)
 
-        with pytest.raises(httpx.ConnectError):
+        # What the kernel had accepted for a listener that closes is reset by it.
+        with pytest.raises((httpx.ConnectError, httpx.ReadError)):
             while time.monotonic() - begun < 10:
                 await client.get("/livez")
                 await asyncio.sleep(0.05)
