@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from config.findings import Findings, Location
 from config.problems import quoted
 from config.schema import Settings
 from config.secrets import SecretRef
-from config.storage import media_place
+from config.storage import POSTGRES_OPTIONS
 
 _CREDENTIAL_HEADERS = {
     "authorization",
@@ -30,12 +29,12 @@ _KEYS_BELONG = "keys are written api_key: env:NAME or file:PATH"
 def check_server(settings: Settings, findings: Findings) -> None:
     server = settings.server
     if server.public_url is not None:
-        _check_url(("server", "public_url"), server.public_url, findings)
+        check_url(("server", "public_url"), server.public_url, findings)
     if settings.upstream.proxy is not None:
         _check_proxy(settings.upstream.proxy, findings)
     for index, origin in enumerate(server.cors_origins):
         location: Location = ("server", "cors_origins", index)
-        if origin != "*" and _check_url(location, origin, findings) and urlsplit(origin).path:
+        if origin != "*" and check_url(location, origin, findings) and urlsplit(origin).path:
             findings.problem(location, "an origin has no path and no slash at its end: https://app.example")
     for index, network in enumerate(server.trusted_proxies):
         try:
@@ -51,7 +50,7 @@ def check_providers(settings: Settings, findings: Findings) -> None:
     for name, account in settings.providers.items():
         base_url = getattr(account, "base_url", None)
         location: Location = ("providers", name, "base_url")
-        if base_url is not None and _check_url(location, base_url, findings, _KEYS_BELONG):
+        if base_url is not None and check_url(location, base_url, findings, _KEYS_BELONG):
             if account.type == "azure-openai" and "/openai" in urlsplit(base_url).path:
                 findings.problem(
                     location, "leave /openai and what follows out: https://RESOURCE.openai.azure.com"
@@ -88,21 +87,16 @@ def check_database(url: str, findings: Findings) -> None:
     elif scheme.startswith("postgres"):
         if scheme != "postgresql+asyncpg":
             findings.problem(location, "write postgresql+asyncpg:// in place of the scheme")
-        elif parts is None or not parts.hostname or len(parts.path) < 2:
+        elif parts is None or len(parts.path) < 2 or not (parts.hostname or "host=" in parts.query):
             findings.problem(location, "expected postgresql+asyncpg://USER@HOST/DATABASE")
+        elif not set(parse_qs(parts.query, keep_blank_values=True)) <= {*POSTGRES_OPTIONS}:
+            findings.problem(location, f"what follows ? can be {', '.join(POSTGRES_OPTIONS)}")
         elif parts.password is not None:
             findings.problem(
                 location, "holds a password; put the whole address into a variable and write env:NAME here"
             )
     else:
         findings.problem(location, "expected sqlite:///PATH or postgresql+asyncpg://USER@HOST/DATABASE")
-
-
-def check_media(written: str, findings: Findings) -> None:
-    try:
-        media_place(written, Path())
-    except ValueError as wrong:
-        findings.problem(("storage", "media"), str(wrong))
 
 
 def _check_proxy(url: str, findings: Findings) -> None:
@@ -115,7 +109,7 @@ def _check_proxy(url: str, findings: Findings) -> None:
         findings.warn(location, "holds a password in plain text; keep this file out of version control")
 
 
-def _check_url(location: Location, url: str, findings: Findings, credentials: str = "") -> bool:
+def check_url(location: Location, url: str, findings: Findings, credentials: str = "") -> bool:
     """``credentials`` says where a user and a password belong, if not in the address."""
     parts = _parts(url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"\s", url):

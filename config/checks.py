@@ -11,15 +11,19 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from config.addresses import check_database, check_media, check_providers, check_server
-from config.catalog import Catalog, CatalogModel, ListedSizing
+from config.addresses import check_database, check_providers, check_server
+from config.at_account import unaddressed
+from config.catalog import Catalog, CatalogModel
 from config.findings import Findings, Location
 from config.limit_checks import check_limits, limit_lists
+from config.media_checks import check_media
+from config.models import ModelSettings
+from config.organization import ProjectSettings
 from config.price_checks import check_prices
 from config.problems import did_you_mean, listed, quoted
 from config.routing_checks import check_routing
-from config.schema import ModelSettings, ProjectSettings, Settings
-from config.sizing import ratio_of, tier_area
+from config.schema import Settings
+from config.sizing import ListedSizing, ratio_of, tier_area
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def check(settings: Settings, names: Names, catalog: Catalog, today: date, findi
     )
     check_limits(settings, findings)
     check_database(settings.storage.database, findings)
-    check_media(settings.storage.media, findings)
+    check_media(settings, findings)
 
 
 def _check_model(
@@ -100,6 +104,9 @@ def _check_model(
                 (*place, "provider"),
                 f"no provider is called {quoted(target.provider)}.{hint} Declared: {declared}",
             )
+        account = settings.providers.get(target.provider)
+        if account is not None and (why := unaddressed(account, target.model or name)) is not None:
+            findings.problem(place, why)
         if target.catalog is not None and names.catalog:
             _check_catalog_name((*place, "catalog"), target.catalog, catalog, findings)
         check_prices((*place, "prices"), target.prices, catalog if names.catalog else None, findings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from config import yaml12
+from config.nodes import Node
 from config.positions import locate
 from config.problems import Mark, Problem
 
@@ -16,7 +16,7 @@ class Findings:
     whose entries lack something that was written but cannot be read: what compares whole entries there, such
     as two limits that count the same, would be wrong."""
 
-    def __init__(self, root: yaml12.Node, uncertain: Collection[Mark] = ()) -> None:
+    def __init__(self, root: Node, uncertain: Collection[Mark] = ()) -> None:
         self._root = root
         self._uncertain = uncertain
         self.problems: list[Problem] = []

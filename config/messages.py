@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from config import yaml12
+from config.nodes import Node
 from config.positions import Steps, locate
 from config.problems import Problem, did_you_mean, listed, quoted
 from config.schema import Settings
@@ -20,9 +20,10 @@ DISCRIMINATORS = ("type", "kind", "rule")
 """Settings that say which of several forms a mapping has."""
 
 _PATTERNS = {
-    "64": 'expected 64 lower-case hex digits; make them with: printf %s "$KEY" | sha256sum',
-    "200": "a model's name is printable ASCII without spaces, at most 200 characters",
-    "127": "a name is letters, digits and . _ : @ - (at most 128), and begins with a letter or a digit",
+    "[0-9a-f]{64}": 'expected 64 lower-case hex digits; make them with: printf %s "$KEY" | sha256sum',
+    "{1,200}": "a model's name is printable ASCII without spaces, at most 200 characters",
+    "{0,127}": "a name is letters, digits and . _ : @ - (at most 128), and begins with a letter or a digit",
+    "https?": "expected an origin: https:// or http://, a host, a port if it needs one, and no path",
 }
 _EXPECTED = {
     "int_type": "expected a whole number",
@@ -38,12 +39,12 @@ _EXPECTED = {
 }
 
 
-def problems_of(error: ValidationError, root: yaml12.Node) -> list[tuple[Problem, Steps]]:
+def problems_of(error: ValidationError, root: Node) -> list[tuple[Problem, Steps]]:
     """Each finding with the steps to the node that it is about, in ``root``."""
     return [_problem(detail, root) for detail in error.errors(include_url=False)]
 
 
-def _problem(detail: ErrorDetails, root: yaml12.Node) -> tuple[Problem, Steps]:
+def _problem(detail: ErrorDetails, root: Node) -> tuple[Problem, Steps]:
     location = detail["loc"]
     place = locate(root, location)
     kind = detail["type"]
@@ -83,7 +84,9 @@ def _message(detail: ErrorDetails) -> str:
     if kind == "string_type":
         return "expected text" + ("" if isinstance(value, dict | list) else "; put quotes around it")
     if kind == "string_pattern_mismatch":
-        return next(text for part, text in _PATTERNS.items() if part in context["pattern"])
+        written = str(context["pattern"])
+        known = (text for part, text in _PATTERNS.items() if part in written)
+        return next(known, f"expected text of the form {written}")
     message: str = _EXPECTED.get(kind) or detail["msg"].replace("Input should be", "must be")
     return message
 

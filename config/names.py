@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from config.accounts.kinds import ProviderSettings
 from config.catalog import Catalog
-from config.schema import ProviderSettings, Settings
+from config.schema import Settings
 
 
 def public_models(settings: Settings, catalog: Catalog) -> list[str]:

@@ -1,4 +1,4 @@
-"""Units that the YAML and the catalog are written in: bytes, seconds, dollars, shares, days.
+"""What the YAML and the catalog are written in: bytes, seconds, dollars, shares, days, names.
 
 Numbers with units are strings there (``280s``, ``64MiB``, ``10%``) and plain numbers here. Money and whatever
 is multiplied with it is ``Decimal``, never a float.
@@ -11,7 +11,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -91,6 +91,7 @@ Day = Annotated[
     BeforeValidator(parse_day),
     WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-11-20"]}),
 ]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$")]
 
 
 class Strict(BaseModel):
