@@ -29,11 +29,22 @@ class S3Settings(Strict):
     web identity, container and instance roles."""
 
     endpoint: str | None = Field(None, description="Of a store other than AWS, such as http://minio:9000.")
+    public_endpoint: Origin | None = Field(
+        None,
+        description="Where clients reach the same store, if not at endpoint, such as https://s3.example.com: "
+        "presigned links begin with it and are signed for it.",
+    )
+    links: Literal["gateway", "presigned"] = Field(
+        "gateway",
+        description="Where links to pictures lead: to this gateway, which reads the bucket for whoever "
+        "comes, or to the bucket itself by presigned URLs.",
+    )
     region: str = Field("us-east-1", description="The bucket's region.")
     access_key_id: SecretRef | None = Field(None, description="With secret_access_key.")
     secret_access_key: SecretRef | None = Field(None, description="With access_key_id.")
     path_style: bool | None = Field(
-        None, description="ENDPOINT/BUCKET/… instead of BUCKET.ENDPOINT/…; default: where endpoint is set."
+        None,
+        description="ENDPOINT/BUCKET/… instead of BUCKET.ENDPOINT/…; default: where an endpoint is set.",
     )
 
     @model_validator(mode="after")
@@ -50,7 +61,11 @@ class MediaSettings(Strict):
         "rehost",
         description="A provider's own link: fetched and served under one of ours, or passed on as it is.",
     )
-    link_lifetime: Seconds = Field(3600.0, gt=0, description="How long a link works; OpenAI's work an hour.")
+    link_lifetime: Seconds = Field(
+        3600.0,
+        gt=0,
+        description="How long a link works; OpenAI's work an hour. Presigned ones at most 7 days.",
+    )
     keep: Seconds = Field(86_400.0, gt=0, description="How long a picture is kept; at least link_lifetime.")
     max_total: Bytes = Field(10 * 2**30, gt=0, description="All pictures together; beyond it the oldest go.")
     sweep_every: Seconds = Field(600.0, gt=0, description="How often old pictures are looked for.")

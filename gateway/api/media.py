@@ -14,6 +14,7 @@ import structlog
 from litestar.types import HTTPScope, Receive, Send
 
 from gateway.api.abort import ABORT
+from gateway.api.base_url import BaseUrls
 from gateway.api.delivery import AnswerCut, Departure, deliver
 from gateway.api.errors import not_allowed
 from gateway.api.replies import encoded, reply
@@ -21,7 +22,7 @@ from gateway.api.request_ids import mark_of
 from gateway.engine.answer import Answer
 from gateway.errors import Forbidden, NotFound, Unavailable
 from gateway.images.inputs import media_type_of
-from gateway.media.links import DOCUMENTS, LinkExpired, LinkInvalid, format_of
+from gateway.media.links import DOCUMENTS, LinkExpired, LinkInvalid, disposition_of, format_of
 from gateway.media.shelf import MediaFailed, MediaGone, Opened
 from gateway.media.store import MediaStore
 
@@ -40,16 +41,17 @@ _FIXED = (
 class Media:
     """``stall`` is how long a client may take nothing of its answer, in seconds."""
 
-    def __init__(self, store: MediaStore, stall: float) -> None:
+    def __init__(self, store: MediaStore, stall: float, base_urls: BaseUrls) -> None:
         self._store = store
         self._stall = stall
+        self._base_urls = base_urls
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
             raise not_allowed(scope["method"], mark_of(scope).path, "GET, HEAD")
         id = scope["path"].strip("/")
         headers = self._headers(id, parse_qs(scope["query_string"].decode("latin-1")))
-        opened = await self._open(id)
+        opened = await self._open(id, self._base_urls.of(scope, dict(scope["headers"])))
         try:
             if scope["method"] == "HEAD":
                 length = (b"content-length", b"%d" % opened.size)
@@ -76,16 +78,15 @@ class Media:
                 "answer that holds them.",
                 code="media_link_expired",
             ) from None
-        shown = "attachment" if format_of(id) in ("svg", *DOCUMENTS) else "inline"
         return [
             *_FIXED,
-            ("Content-Disposition", f'{shown}; filename="{id[:16]}.{format_of(id)}"'),
+            ("Content-Disposition", disposition_of(id)),
             ("Cache-Control", f"private, max-age={int(left.total_seconds())}, immutable"),
         ]
 
-    async def _open(self, id: str) -> Opened:
+    async def _open(self, id: str, base_url: str) -> Opened:
         try:
-            return await self._store.open(id)
+            return await self._store.open_renewed(id, base_url)
         except MediaGone:
             raise NotFound(
                 "This picture is gone: it was removed, or kept for as long as this gateway keeps pictures.",

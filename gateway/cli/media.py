@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import rich_click as click
 
@@ -21,7 +20,7 @@ from config.secrets import SecretMissing
 from config.storage import with_data_folder
 from gateway.cli.control import options
 from gateway.errors import GatewayError
-from gateway.media.links import PATH, format_of
+from gateway.media.links import id_in
 from gateway.media.shelf import MediaFailed
 from gateway.media.store import MediaStore, open_media
 from gateway.media.sweeping import Swept
@@ -39,8 +38,8 @@ def media() -> None:
 def revoke(what: tuple[str, ...], config: Path | None, data: Path | None, as_json: bool) -> None:
     """Remove pictures, so that every link to them answers 404.
 
-    Each is named by a link, by its id, or by the id of the request (req_…) that made it, which may have made
-    several. What somebody has already fetched is theirs.
+    Each is named by a link (of the gateway's or presigned), by its id, or by the id of the request (req_…)
+    that made it, which may have made several. What somebody has already fetched is theirs.
     """
     removed = asyncio.run(_revoke(what, config, data))
     if as_json:
@@ -73,8 +72,8 @@ async def _revoke(what: Sequence[str], config: Path | None, data: Path | None) -
 
 
 async def _ids(store: MediaStore, text: str) -> list[str]:
-    id = urlsplit(text).path.rpartition(PATH)[2]
-    if format_of(id) is not None:
+    id = id_in(text)
+    if id is not None:
         return [id]
     if text.startswith("req_"):
         return await store.of_request(text)

@@ -1,65 +1,61 @@
 """Pictures in an S3-compatible bucket, through obstore (the extra ``storage``).
 
 Small ones are one request; larger ones go up in parts, so that memory holds a few parts and never a picture.
+The bucket can give its pictures out itself, to holders of presigned URLs.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
 from config.media import S3Settings
-from config.secrets import Secret
 from config.storage import Bucket as Place
-from gateway.errors import Unavailable
-from gateway.media.links import DOCUMENTS, format_of
+from gateway.media.links import DOCUMENTS, disposition_of, format_of
+from gateway.media.s3_client import Keys, client_of, library
 from gateway.media.shelf import Kept, MediaFailed, MediaGone, Opened
 
 PART = 5 << 20
 """Bytes of a part, and of what goes up in one request: the least that S3 takes."""
 
+PUT_SECONDS = 120.0
+"""For one picture. A bucket that takes single bytes would hold up a client who waits for its answer."""
+
 _PARTS_AT_ONCE = 2
 _PAGE = 1000
-_TRIES = 3
 
 
 class Bucket:
-    """One shelf. ``keys`` are the access key's id and its secret; None: AWS's own chain."""
+    """One shelf. ``keys`` None: AWS's own chain is asked. ``lifetime`` is how long presigned links work."""
 
-    def __init__(self, place: Place, settings: S3Settings, keys: tuple[Secret, Secret] | None) -> None:
-        """Raises :class:`gateway.errors.Unavailable`, for the operator, where obstore is not installed."""
-        try:
-            import obstore
-            from obstore.store import S3Store
-        except ImportError:
-            raise Unavailable(
-                "storage.media names an S3 bucket, which needs the extra 'storage': install "
-                "'imagegate[storage]' and start the gateway again."
-            ) from None
-        options: dict[str, Any] = {"region": settings.region}
-        if settings.endpoint is not None:
-            options["endpoint"] = settings.endpoint
-        path_style = settings.endpoint is not None if settings.path_style is None else settings.path_style
-        if keys is not None:
-            options |= {"access_key_id": keys[0].reveal(), "secret_access_key": keys[1].reveal()}
-        self._obstore: Any = obstore
-        self._store: Any = S3Store(
-            place.name,
-            prefix=place.prefix or None,
-            virtual_hosted_style_request=not path_style,
-            client_options={
-                "allow_http": (settings.endpoint or "").startswith("http://"),
-                "connect_timeout": "5s",
-                # Of one read, and of a whole exchange, which a slow client draws out.
-                "read_timeout": "30s",
-                "timeout": "600s",
-            },
-            retry_config={"max_retries": _TRIES, "retry_timeout": timedelta(seconds=15)},
-            **options,
-        )
+    def __init__(
+        self,
+        place: Place,
+        settings: S3Settings,
+        keys: Keys | None,
+        lifetime: timedelta = timedelta(hours=1),
+    ) -> None:
+        """Raises :class:`gateway.errors.Unavailable`, for the operator, where obstore is not installed, and
+        :class:`config.secrets.SecretMissing`."""
+        self._obstore = library()
+        self._store = client_of(place, settings, keys, settings.endpoint)
+        # A signature covers the host, so links that begin with another one are signed by a client of it.
+        public = settings.public_endpoint
+        self._public = self._store if public is None else client_of(place, settings, keys, public)
+        self._lifetime = lifetime
 
     async def put(self, id: str, chunks: AsyncIterator[bytes]) -> int:
+        try:
+            async with asyncio.timeout(PUT_SECONDS) as clock:
+                return await self._put(id, chunks)
+        except TimeoutError:
+            if not clock.expired():
+                raise
+            raise MediaFailed(0, "the media bucket: too slow") from None
+
+    async def _put(self, id: str, chunks: AsyncIterator[bytes]) -> int:
         format = format_of(id)
         if format is None:
             raise ValueError("this is no id of media")
@@ -71,7 +67,7 @@ class Bucket:
                 self._store,
                 _key(id),
                 body,
-                attributes={"Content-Type": _type_of(format)},
+                attributes=self._attributes(id, format),
                 chunk_size=PART,
                 max_concurrency=_PARTS_AT_ONCE,
                 use_multipart=not source.ended,
@@ -102,6 +98,18 @@ class Bucket:
             """The stream goes with its last reference."""
 
         return Opened(int(found.meta["size"]), chunks(), aclose)
+
+    async def presigned(self, id: str) -> str:
+        """A URL of the bucket's own that gives the picture to whoever holds it, for ``lifetime``; not longer
+        than the keys themselves work. Nothing is asked but, without keys of the settings, AWS's own chain.
+        Raises :class:`MediaFailed`, and ValueError for what is no id."""
+        if format_of(id) is None:
+            raise ValueError("this is no id of media")
+        try:
+            url = await self._obstore.sign_async(self._public, "GET", _key(id), self._lifetime)
+        except Exception as error:
+            raise _failed(error) from error
+        return str(url)
 
     async def delete(self, id: str) -> bool:
         if format_of(id) is None:
@@ -136,6 +144,15 @@ class Bucket:
 
     async def aclose(self) -> None:
         """obstore closes its connections with its last reference."""
+
+    def _attributes(self, id: str, format: str) -> dict[str, str]:
+        """What the bucket itself says to whoever comes with a presigned URL. A page that a picture would be
+        must not run there, either."""
+        return {
+            "Content-Type": _type_of(format),
+            "Content-Disposition": disposition_of(id),
+            "Cache-Control": f"private, max-age={int(self._lifetime.total_seconds())}, immutable",
+        }
 
 
 def _failed(error: Exception) -> MediaFailed:

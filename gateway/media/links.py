@@ -3,6 +3,7 @@
 An id is 16 hex digits that belong to the request it was made for (an HMAC of the request's id, so that all
 pictures of one request can be found and removed), 160 random bits, and the format. A link is the id with its
 expiry and an HMAC over both; the key comes from the server's secret, so that all replicas read all links.
+Links may lead to a bucket instead (bucket.py); their paths end with the id, too.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import re
 import secrets
 from datetime import datetime, timedelta
 from hashlib import sha256
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 FORMATS = ("png", "jpeg", "webp", "gif", "avif", "svg")
 DOCUMENTS = {"json": "application/json", "sse": "text/event-stream; charset=utf-8"}
 """Whole answers, as they were given, and their types."""
 
 PATH = "/media/"
+
+_REQUEST = 16
+"""Digits of an id that belong to its request."""
 
 _ID = re.compile(rf"[0-9a-f]{{16}}[a-z2-7]{{32}}\.({'|'.join((*FORMATS, *DOCUMENTS))})")
 _EXPIRES = re.compile(r"[1-9][0-9]{0,11}")
@@ -39,6 +43,28 @@ def format_of(id: str) -> str | None:
     return found[1] if found else None
 
 
+def id_in(url: str) -> str | None:
+    """The id that a link to a picture names, whoever gives the picture out and however old the link is; an id
+    alone counts, too. None for any other URL. Says nothing of whether the link was ever ours."""
+    try:
+        id = urlsplit(url).path.rpartition("/")[2]
+    except ValueError:
+        return None
+    return id if format_of(id) is not None else None
+
+
+def of_one_request(id: str, other: str) -> bool:
+    """Whether two ids were made for the same request. Nobody else can make an id of which that holds."""
+    return hmac.compare_digest(id[:_REQUEST].encode(), other[:_REQUEST].encode())
+
+
+def disposition_of(id: str) -> str:
+    """``Content-Disposition`` of what is kept: pictures are shown, what could run is a file to save."""
+    format = format_of(id)
+    shown = "attachment" if format in ("svg", *DOCUMENTS) else "inline"
+    return f'{shown}; filename="{id[:_REQUEST]}.{format}"'
+
+
 class MediaLinks:
     """``secret`` is the server's, ``lifetime`` how long a link works."""
 
@@ -56,22 +82,13 @@ class MediaLinks:
 
     def of_request(self, request_id: str) -> str:
         """What the ids of a request's pictures begin with."""
-        return hmac.digest(self._requests, request_id.encode(), sha256)[:8].hex()
+        return hmac.digest(self._requests, request_id.encode(), sha256)[: _REQUEST // 2].hex()
 
     def url(self, id: str, base_url: str, *, now: datetime) -> str:
         """A link that works from ``now`` on for the configured time. ``base_url`` has no slash at its end."""
         expires = int((now + self._lifetime).timestamp())
         query = urlencode({"expires": expires, "signature": self._sign(id, str(expires))})
         return f"{base_url}{PATH}{id}?{query}"
-
-    def id_in(self, url: str) -> str | None:
-        """The id in a link of ours, however old it is; None for any other URL."""
-        parts = urlsplit(url)
-        id = parts.path.rpartition(PATH)[2]
-        query = parse_qs(parts.query)
-        expires, signature = ((query.get(name) or [""])[-1] for name in ("expires", "signature"))
-        known = hmac.compare_digest(self._sign(id, expires).encode(), signature.encode())
-        return id if known and format_of(id) is not None else None
 
     def check(self, id: str, expires: str, signature: str, *, now: datetime) -> timedelta:
         """How long the link still works. Raises :class:`LinkInvalid` or :class:`LinkExpired`."""

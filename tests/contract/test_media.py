@@ -15,6 +15,7 @@ import structlog
 from PIL import Image
 
 from providers.guarded import FetchFailed, Reason
+from tests.buckets import new_bucket
 from tests.conftest import NOT_TESTED
 from tests.contract.gateway_here import Here, gateway_here
 from tests.servers import NotObtainable
@@ -56,14 +57,12 @@ async def test_old_pictures_go_in_the_background(tmp_path: Path) -> None:
 
 
 async def test_several_replicas_give_out_each_others_pictures(tmp_path: Path, s3_server: str) -> None:
-    session = pytest.importorskip("botocore.session").get_session()
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    session.create_client("s3", "us-east-1", endpoint_url=s3_server, **keys).create_bucket(Bucket="replicas")
+    bucket = new_bucket(s3_server)
     for name in ("key", "secret"):
         (tmp_path / name).write_text("test")
     s3 = {"endpoint": s3_server, "access_key_id": "file:../key", "secret_access_key": "file:../key"}
     config = (
-        f"{SANDBOX}server: {{secret: 'file:../secret'}}\nstorage: {{media: 's3://replicas/kept'}}\n"
+        f"{SANDBOX}server: {{secret: 'file:../secret'}}\nstorage: {{media: 's3://{bucket}/kept'}}\n"
         f"media: {{s3: {json.dumps(s3)}}}\n"
     )
     one, two = tmp_path / "one", tmp_path / "two"

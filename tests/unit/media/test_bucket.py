@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -15,39 +15,37 @@ from config.media import S3Settings
 from config.schema import Settings
 from config.secrets import Secret, SecretMissing
 from config.storage import Bucket as Place
-from gateway.app import open_gateway
+from gateway.app.gateway import open_gateway
 from gateway.errors import Unavailable
+from gateway.media import bucket as bucket_room
 from gateway.media.bucket import PART, Bucket
 from gateway.media.shelf import MediaFailed
 from gateway.media.store import open_media
+from tests.buckets import new_bucket
 from tests.servers import free_port
+from tests.simulators.fault_proxy import FaultProxy, black_hole
 from tests.unit.media.shelves import ShelfContract, chunks_of, everything, new_id, read
 
-KEYS = (Secret("test"), Secret("test secret"))
-_buckets = itertools.count()
+
+def keys() -> tuple[Secret, Secret]:
+    return (Secret("test"), Secret("test secret"))
 
 
 @pytest.fixture
 def bucket(s3_server: str) -> str:
     """A new bucket's name."""
-    session = pytest.importorskip("botocore.session").get_session()
-    name = f"pictures-{next(_buckets)}"
-    client = session.create_client(
-        "s3", "us-east-1", endpoint_url=s3_server, aws_access_key_id="test", aws_secret_access_key="test"
-    )
-    client.create_bucket(Bucket=name)
-    return name
+    return new_bucket(s3_server)
 
 
 @pytest.fixture
 def shelf(s3_server: str, bucket: str) -> Bucket:
-    return Bucket(Place(bucket, "kept/here"), S3Settings(endpoint=s3_server), KEYS)
+    return Bucket(Place(bucket, "kept/here"), S3Settings(endpoint=s3_server), keys)
 
 
 class TestBucket(ShelfContract):
     async def test_a_prefix_is_a_room_of_its_own(self, shelf: Bucket, s3_server: str, bucket: str) -> None:
-        other = Bucket(Place(bucket, "elsewhere"), S3Settings(endpoint=s3_server), KEYS)
-        whole = Bucket(Place(bucket, ""), S3Settings(endpoint=s3_server), KEYS)
+        other = Bucket(Place(bucket, "elsewhere"), S3Settings(endpoint=s3_server), keys)
+        whole = Bucket(Place(bucket, ""), S3Settings(endpoint=s3_server), keys)
         id = new_id()
         await shelf.put(id, chunks_of(b"x"))
         assert await everything(other) == []
@@ -78,8 +76,8 @@ class TestBucket(ShelfContract):
 
 
 async def test_f61_a_bucket_that_is_away_or_missing_says_so_and_names_no_address(s3_server: str) -> None:
-    away = Bucket(Place("pictures", ""), S3Settings(endpoint=f"http://127.0.0.1:{free_port()}"), KEYS)
-    missing = Bucket(Place("no-such-bucket", ""), S3Settings(endpoint=s3_server), KEYS)
+    away = Bucket(Place("pictures", ""), S3Settings(endpoint=f"http://127.0.0.1:{free_port()}"), keys)
+    missing = Bucket(Place("no-such-bucket", ""), S3Settings(endpoint=s3_server), keys)
     for shelf in (away, missing):
         with pytest.raises(MediaFailed) as failed:
             await shelf.put(new_id(), chunks_of(b"x"))
@@ -90,6 +88,27 @@ async def test_f61_a_bucket_that_is_away_or_missing_says_so_and_names_no_address
         await away.delete(new_id())
     with pytest.raises(MediaFailed):
         await everything(away)
+
+
+async def test_f61_a_bucket_that_takes_its_time_is_given_up(
+    s3_server: str, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket_room, "PUT_SECONDS", 0.3)
+    async with FaultProxy(urlsplit(s3_server).port or 0) as network:
+        network.default = black_hole()
+        shelf = Bucket(Place(bucket, ""), S3Settings(endpoint=network.base_url), keys)
+        for size in (10, PART + 1):
+            with pytest.raises(MediaFailed, match="too slow"):
+                await shelf.put(new_id(), chunks_of(bytes(size)))
+
+
+async def test_a_source_that_takes_its_time_is_no_fault_of_the_bucket(shelf: Bucket) -> None:
+    async def late() -> AsyncIterator[bytes]:
+        yield b"x"
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        await shelf.put(new_id(), late())
 
 
 async def test_without_the_extra_the_start_says_what_to_install(

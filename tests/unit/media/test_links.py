@@ -7,7 +7,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from gateway.media.links import FORMATS, LinkExpired, LinkInvalid, MediaLinks, format_of
+from gateway.media.links import (
+    FORMATS,
+    LinkExpired,
+    LinkInvalid,
+    MediaLinks,
+    format_of,
+    id_in,
+    of_one_request,
+)
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -99,3 +107,29 @@ def test_what_is_no_id_has_no_format(links: MediaLinks) -> None:
         assert format_of(wrong) is None
     with pytest.raises(ValueError, match="not html"):
         links.new_id("html", "req_1")
+
+
+def test_an_id_is_found_in_every_kind_of_link(links: MediaLinks) -> None:
+    id = links.new_id("png", "req_1")
+    for link in (
+        links.url(id, "https://images.example/gateway", now=NOW),
+        f"https://s3.example/pictures/kept/{id[:2]}/{id}?X-Amz-Expires=3600&X-Amz-Signature=0",
+        f"https://pictures.s3.example/{id[:2]}/{id}",
+        id,
+    ):
+        assert id_in(link) == id
+    for other in (
+        "",
+        "https://images.example/a.png",
+        f"https://a.example/?x=/{id}",
+        f"{id}/",
+        "https://[::1",
+    ):
+        assert id_in(other) is None
+
+
+def test_ids_of_one_request_are_known_by_their_beginning(links: MediaLinks) -> None:
+    picture, answer = links.new_id("png", "req_1"), links.new_id("json", "req_1")
+    assert of_one_request(picture, answer)
+    assert not of_one_request(picture, links.new_id("json", "req_2"))
+    assert not of_one_request("\u00fc.png", answer)

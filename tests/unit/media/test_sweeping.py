@@ -108,7 +108,7 @@ async def test_sweeping_goes_on_in_the_background_whatever_goes_wrong() -> None:
             return Swept(1, 1, 1, 0, 0)
 
     async with kept_swept(Store(), 0.001):
-        await asyncio.wait_for(enough.wait(), 5)
+        await asyncio.wait_for(enough.wait(), 20)
     count = done
     await asyncio.sleep(0.01)
     assert done == count
