@@ -189,6 +189,9 @@ class GuardedStore:
     async def identity(self) -> str | None:
         return await self._inner.identity()
 
+    async def newest(self) -> int | None:
+        return await self._inner.newest()
+
     async def claim(self) -> bool:
         return await self._inner.claim()
 

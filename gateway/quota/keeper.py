@@ -54,8 +54,10 @@ class Account:
 class Record(Protocol):
     """The ledger, as this room needs it."""
 
-    async def begin_epoch(self, run_id: str | None) -> Epoch:
-        """Write and return the next epoch, durably. Intent rows of older ones are refused from then on."""
+    async def begin_epoch(self, run_id: str | None, seen: int | None = None) -> Epoch:
+        """Write and return the next epoch, durably. Intent rows of older ones are refused from then on.
+        ``seen`` is the newest in the store: one that this ledger never began means that it was set back to
+        a backup, or that another copy of it counts there, and it takes another name for its counters."""
         ...
 
     async def lapse(self, rids: Sequence[str]) -> Mapping[str, Verdict]:
@@ -149,7 +151,7 @@ class Keeper:
         """Build the counters anew from the ledger; None where another replica is at it."""
         if not await self._store.claim():
             return None
-        epoch = await self._record.begin_epoch(await self._store.identity())
+        epoch = await self._record.begin_epoch(await self._store.identity(), await self._store.newest())
         await self._store.freeze(epoch)
         account = await self._record.account([], None)
         await self._store.rebuild(epoch, account.sums, account.open_holds)

@@ -211,6 +211,9 @@ class LocalQuotaStore:
     async def identity(self) -> str | None:
         return None
 
+    async def newest(self) -> int | None:
+        return None
+
     async def claim(self) -> bool:
         return True
 

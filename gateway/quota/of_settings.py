@@ -15,7 +15,8 @@ from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 from config.catalog import Catalog
-from config.schema import LimitSettings, Settings
+from config.limits import LimitSettings
+from config.schema import Settings
 from gateway.quota.away import DEFAULT, Away
 from gateway.quota.terms import Level, Limit, Measure, Scope
 from gateway.quota.windows import Calendar, ZoneSince

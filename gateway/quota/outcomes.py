@@ -171,11 +171,13 @@ class Credits:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """Which building of the counters is in force. The ledger keeps it; ``run_id`` is that of the Redis it was
-    built in, None where that is not compared."""
+    """Which building of the counters is in force. The ledger keeps it; ``run_id`` names the server that it
+    was built in (``connection.identity``), None where that is not compared. ``ledger`` is the ledger's id,
+    which the counters are named after; None: it never changes."""
 
     number: int
     run_id: str | None = None
+    ledger: str | None = None
 
 
 Sums = Iterable[Line]

@@ -1,7 +1,7 @@
 """The store for many replicas: one Redis (or Valkey), one Lua call per operation.
 
-Keys are ``imagegate:{organization}:…``, so that they share one Cluster slot (``in_epoch.py`` has the rest of
-their names). The server's clock decides.
+Keys are ``imagegate:{LEDGER}:…``, so that they share one slot of a cluster and with it one server
+(``finding.py``; ``in_epoch.py`` has the rest of their names). That server's clock decides.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gateway.quota import answers, connection, wire
 from gateway.quota.clock import wall_clock
 from gateway.quota.errors import ClockSkew, HoldLost, Rebuilding, TooManyEndUsers
 from gateway.quota.holds import Amounts, DispatchedHold, Hold, State, load_lines
-from gateway.quota.in_epoch import EpochSource, InEpoch
+from gateway.quota.in_epoch import EpochSource, InEpoch, tag_of
 from gateway.quota.outcomes import (
     REAP_BATCH,
     Admitted,
@@ -43,6 +43,7 @@ from gateway.quota.windows import Calendar, from_ms
 
 T = TypeVar("T")
 
+ORGANIZATION = "default"
 BATCH = 200
 BUILDING_MS = 10_000
 """How long one replica has for a rebuild before another may start one."""
@@ -56,28 +57,32 @@ class RedisQuotaStore:
         link: Redis,
         epoch: EpochSource,
         *,
-        organization: str = "default",
+        organization: str = ORGANIZATION,
         calendar: Calendar | None = None,
         clock: Callable[[], int] = wall_clock,
         most_end_users: int = MOST_END_USERS,
         url: str | None = None,
+        now: connection.UrlNow | None = None,
     ) -> None:
         self.calendar = calendar or Calendar()
         self._most_end_users = most_end_users
         self._link = link
         self._url = url
-        self._root = f"imagegate:{{{organization}}}:"
-        self._in = InEpoch(link, epoch, self._root)
+        self._now = now
+        self._tag = tag_of(organization)
+        self._in = InEpoch(link, epoch, organization)
         self._clock = clock
         self._ahead = 0
         """How far the server's clock is ahead of ours, ms, as last seen."""
 
     @classmethod
     def connect(cls, url: str, epoch: EpochSource, **options: Any) -> RedisQuotaStore:
-        """A store on the server at ``url``, which compares its identity with the epoch's. Options as for the
-        class itself."""
+        """A store on the server that ``url`` leads to, whose identity is compared with the epoch's. Options
+        as for the class itself; ``now`` as of :func:`connection.connect`."""
         store: RedisQuotaStore
-        link = connection.connect(url, expected=lambda: store._in.run_id)
+        tag = tag_of(options.setdefault("organization", ORGANIZATION))
+        now = options.get("now")
+        link = connection.connect(url, tag, expected=lambda: store._in.run_id, now=now)
         store = cls(link, epoch, url=url, **options)
         return store
 
@@ -94,8 +99,10 @@ class RedisQuotaStore:
         await self._link.aclose()
 
     async def identity(self) -> str | None:
-        """The ``run_id`` of the server that answers now, for the ledger to keep beside a new epoch."""
-        return None if self._url is None else await connection.run_id(self._url)
+        """Of the server that answers now, for the ledger to keep beside a new epoch. Raises
+        :class:`gateway.quota.errors.UnsafeStore` for one that may evict counters: it may be another one than
+        that which was there at the start."""
+        return None if self._url is None else await connection.identity(self._url, self._tag, self._now)
 
     async def reserve(
         self, reservations: Sequence[Reservation], ended: Sequence[End] = ()
@@ -204,27 +211,38 @@ class RedisQuotaStore:
         for lines in _batches(merged(credits.lines)):
             await self._in.run("credit", partial(wire.credit, credits.version, lines))
 
+    async def newest(self) -> int | None:
+        name, fields = f"{self._in.root(self._in.epoch)}epoch", ("n", "f")
+        kept: Sequence[bytes | str | None]
+        if self._url is None:
+            kept = await self._link.hmget(name, fields)
+        else:
+            kept = await connection.kept(self._url, name, fields, self._tag, self._now)
+        return max((int(number) for number in kept if number), default=None)
+
     async def claim(self) -> bool:
-        name = f"{self._root}building"
+        name = f"{self._in.root(self._in.epoch)}building"
         if self._url is None:
             return bool(await self._link.set(name, "1", nx=True, px=BUILDING_MS))
-        return await connection.claim(self._url, name, BUILDING_MS)
+        return await connection.claim(self._url, name, BUILDING_MS, self._tag, self._now)
 
     async def freeze(self, epoch: Epoch) -> None:
         self._in.epoch = epoch
-        await self._in.at(epoch, "freeze", wire.nothing)
+        await self._in.building(epoch, "freeze", wire.nothing)
 
     async def rebuild(self, epoch: Epoch, sums: Sums, open_holds: Sequence[OpenHold]) -> None:
         self._in.epoch = epoch
         for lines in _batches(merged(sums)):
-            await self._in.at(epoch, "raise", partial(wire.raise_sums, -1, lines))
+            await self._in.building(epoch, "raise", partial(wire.raise_sums, -1, lines))
         for batch in _batches(open_holds):
-            await _all(self._in.at(epoch, "restore", partial(wire.restore, "build", each)) for each in batch)
-        if (await self._in.at(epoch, "publish", wire.nothing))[0] != b"ok":
+            await _all(
+                self._in.building(epoch, "restore", partial(wire.restore, "build", each)) for each in batch
+            )
+        if (await self._in.building(epoch, "publish", wire.nothing))[0] != b"ok":
             raise Rebuilding
         with suppress(*connection.BROKEN):
             # Else a second loss soon after would wait for the claim's end.
-            await self._link.unlink(f"{self._root}building")
+            await self._link.unlink(f"{self._in.root(epoch)}building")
         await self._in.sweep(epoch)
 
     async def _finish(self, end: End, word: str) -> Moved:

@@ -1,4 +1,8 @@
-"""The Lua scripts, and how a tick's calls travel: one pipeline of EVALSHA, loaded where the server forgot.
+"""The Lua scripts, and how a tick's calls travel: one pipeline of EVALSHA, loaded where the server forgot,
+and sent again where another server has the keys by now.
+
+While a cluster moves the slot to another member, a script finds its keys at neither, and the store is away;
+the member that has them all when the move is done is another server, and the counters are rebuilt there.
 
 Plain scripts and not Functions: they work on Redis 6.2, 7 and Valkey without an install step. Every script
 may run twice (the client repeats once after a time-out), which is why each is idempotent by attempt id.
@@ -15,13 +19,10 @@ from importlib.resources import files
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, ReadOnlyError
+from redis.exceptions import AskError, NoScriptError
 
-from gateway.quota.connection import BROKEN
+from gateway.quota.connection import BROKEN, DEADLINE_SECONDS, is_elsewhere, renew
 from gateway.quota.errors import StoreAway
-
-DEADLINE_SECONDS = 0.9
-"""For one pipeline, connecting and one repetition included: every failure is known within a second."""
 
 LARGEST = 128
 """Scripts in one pipeline; more go into a second one, on another connection."""
@@ -99,16 +100,15 @@ class Courier:
                 if call.answer.done():
                     continue
                 if isinstance(answer, Exception):
-                    reason = f"{type(answer).__name__} in {call.script.name}: {str(answer)[:200]}"
-                    call.answer.set_exception(StoreAway(reason))
+                    call.answer.set_exception(StoreAway(f"{call.script.name}: {_words(answer)}"))
                 else:
                     call.answer.set_result(answer)
-            if any(isinstance(answer, ReadOnlyError) for answer in answers):
-                # A demoted master keeps its connections; new ones find the new master.
-                await self._link.connection_pool.disconnect(inuse_connections=False)
 
     async def _send(self, calls: Sequence[_Call]) -> list[Any]:
         answers = await self._evaluate(calls)
+        if any(is_elsewhere(answer) for answer in answers):
+            await renew(self._link)
+            answers = await self._evaluate(calls)
         forgotten = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if forgotten:
             async with self._link.pipeline(transaction=False) as pipe:
@@ -125,6 +125,12 @@ class Courier:
             for call in calls:
                 pipe.execute_command("EVALSHA", call.script.sha, *call.arguments)
             return list(await pipe.execute(raise_on_error=False))
+
+
+def _words(error: Exception) -> str:
+    """Of an answer that is an error; one that says where the keys are says an address."""
+    name = type(error).__name__
+    return name if isinstance(error, AskError) else f"{name}: {str(error)[:200]}"
 
 
 def _fail(calls: Sequence[_Call], error: Exception) -> None:

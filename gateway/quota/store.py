@@ -139,6 +139,11 @@ class QuotaStore(Protocol):
         """Which server answers now, for the ledger to keep beside a new epoch; None if it does not matter."""
         ...
 
+    async def newest(self) -> int | None:
+        """The newest epoch that was ever begun in these counters, by whomever; None: there is none, or nobody
+        else counts here."""
+        ...
+
     async def claim(self) -> bool:
         """Whether this replica may rebuild now, so that not all do at once. A claim ends by itself."""
         ...

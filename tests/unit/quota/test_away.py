@@ -300,7 +300,7 @@ async def test_a_connection_that_is_closed_under_a_write_is_a_store_that_is_away
     monkeypatch.setattr(Redis, "execute_command", closed)
     url = "redis://127.0.0.1:1/0"
     for call in (
-        connection.run_id(url),
+        connection.identity(url),
         connection.claim(url, "building", 1),
         connection.refuse_eviction(connection.connect(url)),
     ):

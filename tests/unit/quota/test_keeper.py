@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -33,7 +33,7 @@ class Ledger:
     open_holds: list[OpenHold] = field(default_factory=list)
     asked: list[tuple[Sequence[str], int | None]] = field(default_factory=list)
 
-    async def begin_epoch(self, run_id: str | None) -> Epoch:
+    async def begin_epoch(self, run_id: str | None, seen: int | None = None) -> Epoch:
         self.at.epoch = Epoch(self.at.epoch.number + 1 if self.at.epoch else 1, run_id)
         return self.at.epoch
 
@@ -69,6 +69,12 @@ class House:
 
     def told_sum(self, amount: int) -> None:
         self.ledger.sums = [line(KEY, amount, self.at.store.calendar, from_ms(self.at.now))]
+
+
+async def until(told: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not told():
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -272,9 +278,8 @@ async def test_a_defect_is_told_and_does_not_end_the_heartbeats(
 
     monkeypatch.setattr(house.keeper, "beat", beat)
     house.keeper.start()
-    await asyncio.sleep(0.3)
+    await until(lambda: len(beats) > 1)
     await house.keeper.aclose()
-    assert len(beats) > 1
     assert [(kept.step, type(kept.failure)) for kept in house.told] == [("beat", ValueError)]
 
 
@@ -287,10 +292,10 @@ async def test_the_background_tells_of_what_it_did_and_of_what_failed(
     await house.at.advance(1000)
     house.told_sum(70)
     house.keeper.start()
-    await asyncio.sleep(0.3)
+    await until(lambda: any(kept.drifts for kept in house.told))
     house.ledger.begin_epoch = None  # type: ignore[assignment]
     await house.at.lose_everything()
-    await asyncio.sleep(0.3)
+    await until(lambda: any(kept.failure for kept in house.told))
     await house.keeper.aclose()
     raised = [kept for kept in house.told if any(drift.raised for drift in kept.drifts)]
     assert len(raised) == 1

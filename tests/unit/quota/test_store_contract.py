@@ -609,9 +609,9 @@ async def test_a_free_call_passes_a_spent_limit(at: World) -> None:
 
 
 async def test_f56_a_cost_lands_in_the_month_of_admission(at: World) -> None:
-    await at.set_clock(to_ms(datetime(2026, 11, 30, 23, 59, 59, 900_000, tzinfo=UTC)))
+    await at.set_clock(to_ms(datetime(2100, 11, 30, 23, 59, 59, 900_000, tzinfo=UTC)))
     await at.rebuild()
-    await at.set_clock(to_ms(datetime(2026, 11, 30, 23, 59, 59, 900_000, tzinfo=UTC)))
+    await at.set_clock(to_ms(datetime(2100, 11, 30, 23, 59, 59, 900_000, tzinfo=UTC)))
     hold = await take(at, "r/1", ORG, spend=300)
     await at.store.dispatch(hold)
     await at.advance(60_000)
@@ -623,12 +623,12 @@ async def test_f56_a_cost_lands_in_the_month_of_admission(at: World) -> None:
 
 
 async def test_a_zone_change_in_a_month_hands_out_no_fresh_budget(at: World) -> None:
-    await at.set_clock(to_ms(datetime(2026, 11, 20, 12, tzinfo=UTC)))
+    await at.set_clock(to_ms(datetime(2100, 11, 20, 12, tzinfo=UTC)))
     await at.rebuild()
     await take(at, "a/1", ORG, spend=10 * DOLLAR)
     at.store.calendar = at.store.calendar.changed("America/New_York", from_ms(at.now))
     await refused(at, "b/1", ORG, spend=1)
-    await at.set_clock(to_ms(datetime(2026, 12, 1, 4, 59, 59, tzinfo=UTC)))
+    await at.set_clock(to_ms(datetime(2100, 12, 1, 4, 59, 59, tzinfo=UTC)))
     await refused(at, "b/1", ORG, spend=1)
     await at.advance(1000)
     await take(at, "b/1", ORG, spend=1)

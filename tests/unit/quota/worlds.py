@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import fakeredis
@@ -12,15 +13,19 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.quota import connection, scripts
-from gateway.quota.clock import wall_clock
 from gateway.quota.holds import Line
 from gateway.quota.local import LocalQuotaStore
 from gateway.quota.outcomes import Epoch, OpenHold
-from gateway.quota.redis import RedisQuotaStore
+from gateway.quota.redis import ORGANIZATION, RedisQuotaStore
 from gateway.quota.store import SKEW_MS, QuotaStore
+from gateway.quota.windows import to_ms
 
 KINDS = ("local", "fakeredis", "redis")
-CLOCK_KEY = "test:clock"
+START = to_ms(datetime(2100, 5, 19, 12, 5, tzinfo=UTC))
+"""In the middle of a quarter, a month and a week, with 55 minutes of its hour left: no window ends unless a
+test lets it. So far ahead, because a server deletes by its own clock what expired in its past."""
+CLOCK_KEY = f"test:clock:{{{ORGANIZATION}}}"
+"""On the server that has the counters, in a cluster too."""
 _TIME = "local time = redis.call('TIME')"
 _SET_TIME = f"""local set = redis.call('GET', '{CLOCK_KEY}')
   if set then
@@ -36,7 +41,7 @@ class World:
     kind: str
     store: QuotaStore
     link: Redis | None = None
-    now: int = field(default_factory=wall_clock)
+    now: int = START
     epoch: Epoch | None = None
     epoch_of: Callable[[], Epoch | None] | None = None
     """Where the store learns the epoch, if not from ``epoch``."""
@@ -88,7 +93,7 @@ async def world(kind: str, url: str = "", *, warm: bool = True, **options: Any) 
     if kind == "local":
         made = World(kind, LocalQuotaStore(clock=lambda: made.now, **options))
     else:
-        link = fakeredis.FakeAsyncRedis() if kind == "fakeredis" else connection.connect(url)
+        link = fakeredis.FakeAsyncRedis() if kind == "fakeredis" else connection.connect(url, ORGANIZATION)
         await link.flushall()
         made = World(kind, RedisQuotaStore(link, epoch, clock=lambda: made.now, **options), link)
     await made.set_clock(made.now)
