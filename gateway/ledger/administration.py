@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,7 @@ from config.own_catalog import catalog_of
 from config.schema import Settings
 from gateway.errors import InvalidRequest, NotFound
 from gateway.ledger.accounts.operations import AccountOperations
+from gateway.ledger.backup import Copied
 from gateway.ledger.keys import KeyRecord
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import NANO
@@ -26,6 +28,8 @@ Json = dict[str, Any]
 
 DEFAULT_PROJECT = "default"
 DEFAULT_DAYS = 30
+BACKUP_STEP_SECONDS = 5.0
+"""How long one step waits for the end of a backup."""
 
 
 def _as_given(model: str) -> str:
@@ -59,6 +63,7 @@ class Administration:
             "keys/revoke": self._revoke_key,
             "usage": self._usage,
             "status": self._status,
+            "backup": self._back_up,
             **AccountOperations(
                 ledger.accounts, settings.organization, catalog_of(settings), pepper, model_of, on_credit
             ).table,
@@ -117,6 +122,19 @@ class Administration:
             "total": _usage_json(report.total, names),
         }
 
+    async def _back_up(self, body: Mapping[str, object]) -> Json:
+        """target (an absolute path), then ``backup`` as the step before answered it → ``done``, None while
+        there is more to do."""
+        backups = self._ledger.backups
+        backup_id = _text(body, "backup")
+        if backup_id is None:
+            target = Path(_text(body, "target") or "")
+            if not target.is_absolute():
+                raise InvalidRequest("'target' must be an absolute path.", param="target")
+            backup_id = backups.begin(target)
+        made = await backups.wait(backup_id, BACKUP_STEP_SECONDS)
+        return {"backup": backup_id, "done": None if made is None else copied_json(made)}
+
     async def _status(self, body: Mapping[str, object]) -> Json:
         return {
             "pid": os.getpid(),
@@ -140,6 +158,16 @@ class Administration:
         raise InvalidRequest(
             f"There is no project '{given}'; the config declares {', '.join(projects)}.", param="project"
         )
+
+
+def copied_json(made: Copied) -> Json:
+    return {
+        "path": str(made.path),
+        "bytes": made.size,
+        "schema": made.schema,
+        "newest_call": _iso(made.newest),
+        "keys": made.keys,
+    }
 
 
 def key_json(record: KeyRecord) -> Json:

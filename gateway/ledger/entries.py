@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Integer, Table, Text, Update, and_, bindparam, func, or_, select, update
@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gateway.images.pricing import MOST_TOKENS
 from gateway.ledger import touched
 from gateway.ledger.epochs import refuse_superseded
+from gateway.ledger.lapsed import LEASE_ENDS, refuse_lapsed
 from gateway.ledger.prepared import Prepared
 from gateway.ledger.records import AttemptEnd, AttemptState, Entry, NewAttempt, NewRequest, RequestEnd, Usage
 from gateway.ledger.tables import attempts, requests
@@ -55,6 +56,7 @@ def to_row(entry: Entry) -> Row:
     if isinstance(entry, NewAttempt):
         row["_request_id"] = entry.request_id
         row["admitted_at"] = entry.admitted_at or entry.dispatched_at
+        row[LEASE_ENDS] = row.pop("lease_ends")
         row["counted_requests"] = row["_first"] = int(entry.ordinal == 1)
     else:
         row["end_user_digest"] = None if entry.end_user is None else end_user_digest(entry.end_user)
@@ -131,13 +133,14 @@ def _clean(row: Row) -> Row:
 def apply(connection: Connection, batch: Sequence[tuple[type[Entry], Row]]) -> None:
     """Write a batch with one statement a kind, beginnings before ends; within a kind, order is kept.
 
-    Raises :class:`NoSuchRow` for an end without its beginning, :class:`gateway.ledger.epochs.Superseded`, and
-    what the database raises.
+    Raises :class:`NoSuchRow` for an end without its beginning, :class:`gateway.ledger.epochs.Superseded`,
+    :class:`gateway.ledger.lapsed.Lapsed`, and what the database raises.
     """
     rows: dict[type[Entry], list[Row]] = {}
     for kind, row in batch:
         rows.setdefault(kind, []).append(row)
     refuse_superseded(connection, rows.get(NewAttempt, ()))
+    refuse_lapsed(rows.get(NewAttempt, ()), datetime.now(UTC))
     for kind, statement in ((NewRequest, _INSERT_REQUEST), (NewAttempt, _INSERT_ATTEMPT)):
         if kind in rows:
             statement.run(connection, rows[kind])

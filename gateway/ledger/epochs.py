@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, text
 
 from gateway.errors import Unavailable
+from gateway.ledger import identity
 from gateway.ledger.tables import epochs
 
 _ADVISORY_LOCK = 0x696D61676568  # beside migrate.py's
@@ -31,11 +32,13 @@ _PATIENCE = "set_config('idle_in_transaction_session_timeout', '2000', true)"
 
 @dataclass(frozen=True, slots=True)
 class EpochRow:
-    """``run_id`` is that of the store which the counters were built in; None where it is not compared."""
+    """``run_id`` is that of the store which the counters were built in; None where it is not compared.
+    ``ledger`` is the id of this ledger, which its counters are named after."""
 
     number: int
     run_id: str | None
     begun_at: datetime
+    ledger: str
 
 
 class Superseded(Unavailable):
@@ -44,10 +47,15 @@ class Superseded(Unavailable):
     code = "budget_state_rebuilding"
 
 
-def begin(connection: Connection, run_id: str | None, now: datetime) -> EpochRow:
-    """Write the next epoch."""
+def begin(connection: Connection, run_id: str | None, seen: int | None, now: datetime) -> EpochRow:
+    """Write the next epoch. ``seen`` is the newest that the store knows of. Where this ledger has not begun
+    it, the ledger was set back to a backup, or another copy of it counts in that store: it then takes another
+    id, and builds counters that are its own."""
     _lock(connection, "pg_advisory_xact_lock")
-    row = EpochRow(_newest(connection) + 1, run_id, now)
+    newest = _newest(connection)
+    if seen is not None and seen > newest:
+        identity.renew(connection)
+    row = EpochRow(newest + 1, run_id, now, identity.of(connection))
     connection.execute(epochs.insert(), {"number": row.number, "run_id": run_id, "begun_at": now})
     return row
 
@@ -55,7 +63,9 @@ def begin(connection: Connection, run_id: str | None, now: datetime) -> EpochRow
 def current(connection: Connection) -> EpochRow | None:
     """The epoch in force; None before the first."""
     found = connection.execute(select(epochs).order_by(epochs.c.number.desc()).limit(1)).first()
-    return None if found is None else EpochRow(found.number, found.run_id, found.begun_at)
+    if found is None:
+        return None
+    return EpochRow(found.number, found.run_id, found.begun_at, identity.of(connection))
 
 
 def refuse_superseded(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:

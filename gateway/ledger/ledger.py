@@ -21,9 +21,11 @@ import structlog
 from sqlalchemy import Connection, func, select
 
 from gateway.errors import Unavailable
-from gateway.ledger import epochs, snapshot, unknowns
+from gateway.ledger import epochs, identity, snapshot, unknowns
 from gateway.ledger.accounts.accounts import Accounts
 from gateway.ledger.arrears import Arrears
+from gateway.ledger.backups import Backups
+from gateway.ledger.contents import Contents, contents
 from gateway.ledger.counted import Span
 from gateway.ledger.entries import Row, to_row
 from gateway.ledger.epochs import EpochRow
@@ -36,9 +38,10 @@ from gateway.ledger.refusals import LedgerRefused
 from gateway.ledger.reports import Dimension, UsageReport, usage
 from gateway.ledger.request_records import RequestRecords
 from gateway.ledger.results import Results
+from gateway.ledger.retention import Retention
 from gateway.ledger.rollups import roll_up
 from gateway.ledger.snapshot import Snapshot, Standing
-from gateway.ledger.store import Store, is_away, open_store, unavailable, write
+from gateway.ledger.store import Store, UrlNow, is_away, open_store, unavailable, write
 from gateway.ledger.tables import meta, to_micros
 from gateway.ledger.touched import ROLLUPS
 from gateway.ledger.unknowns import TOGETHER, Resolved, UnknownPolicy
@@ -59,25 +62,30 @@ class Ledger:
         self._arrears = arrears
         self._ending: set[asyncio.Task[None]] = set()
         self.instance_id = instance_id
-        """Made once for each database: tells one deployment from another."""
+        """Tells one ledger from another; see identity.py."""
         self.keys = KeyStore(store)
         self.accounts = Accounts(store)
         self.notes = Notes(store)
         self.results = Results(store)
         self.outbox = Outbox(store)
         self.requests = RequestRecords(store)
+        self.backups = Backups(store)
+        self.retention = Retention(store)
         self._upkeep = Upkeep(replay=self.replay, roll_up=self.roll_up)
 
     @classmethod
-    async def open(cls, url: str, base: Path, *, arrears: Path | None = None) -> Ledger:
+    async def open(
+        cls, url: str, base: Path, *, arrears: Path | None = None, now: UrlNow | None = None
+    ) -> Ledger:
         """Open (and where needed make or upgrade) the database that ``storage.database`` names.
 
         ``arrears`` is the file that keeps ends while the database is away; only a process that holds the lock
-        of its folder gives one. What an earlier process left there is written first. On SQLite, attempts that
-        a killed process left running then become ``unknown``: this process is the only one. Raises
-        :class:`LedgerRefused` and its kin, with words for the operator.
+        of its folder gives one. What an earlier process left there is written first. ``now`` gives the URL
+        with the login of the moment. On SQLite, attempts that a killed process left running then become
+        ``unknown``: this process is the only one. Raises :class:`LedgerRefused` and its kin, with words for
+        the operator.
         """
-        store = await open_store(url, base)
+        store = await open_store(url, base, now)
         try:
             instance_id = await store.write(_prepare)
             kept = None if arrears is None else await _open_arrears(arrears)
@@ -123,7 +131,8 @@ class Ledger:
 
         Any of them may be repeated: an id is inserted once and ended once, ``settled`` and ``released`` never
         change, ``unknown`` may become either. Raises :class:`Unavailable`: ``ledger_unavailable`` when the
-        store is away, ``budget_state_rebuilding`` for an attempt whose hold is of an older epoch. Raises
+        store is away, ``budget_state_rebuilding`` for an attempt whose hold is of an older epoch,
+        ``hold_lost`` for one that comes as late as its hold's lease ends. Raises
         ValueError or ``NoSuchRow`` for entries that make no sense. A cancelled caller's entries are written
         all the same. ``patient`` entries may wait some milliseconds for company.
 
@@ -191,11 +200,26 @@ class Ledger:
             _log.info("settle_replayed", count=done, age_seconds=age, waiting=self._arrears.waiting)
         return done
 
-    async def begin_epoch(self, run_id: str | None) -> EpochRow:
+    async def begin_epoch(self, run_id: str | None, seen: int | None = None) -> EpochRow:
         """Write and return the next epoch, durably: attempts with holds of older ones are refused from now
-        on."""
+        on. ``seen`` as of :func:`gateway.ledger.epochs.begin`."""
         now = datetime.now(UTC)
-        return await write(self._store, lambda connection: epochs.begin(connection, run_id, now))
+        row = await write(self._store, lambda connection: epochs.begin(connection, run_id, seen, now))
+        if row.ledger != self.instance_id:
+            _log.warning(
+                "ledger_id_renewed", because="its counters were another's", epoch=row.number, seen=seen
+            )
+            self.instance_id = row.ledger
+        return row
+
+    async def renew_id(self) -> str:
+        """Say that this database is a copy, or was set back to one: counters under its old id are left alone.
+        Nothing else may run on it."""
+        self.instance_id = await write(self._store, identity.renew)
+        return self.instance_id
+
+    async def contents(self) -> Contents:
+        return await self._store.read(contents)
 
     async def epoch(self) -> EpochRow | None:
         """The epoch in force; None before the first."""
@@ -261,6 +285,7 @@ class Ledger:
     async def close(self) -> None:
         """Write what waits and let go of the database. Idempotent."""
         await self._upkeep.aclose()
+        await self.backups.aclose()
         await self._writer.close()
         await asyncio.gather(*self._ending, return_exceptions=True)
         if self._arrears is not None:
@@ -281,4 +306,6 @@ async def _open_arrears(path: Path) -> Arrears:
 def _prepare(connection: Connection) -> str:
     """What a start does to the schema, in one transaction; returns the instance id."""
     migrate(connection)
-    return str(connection.scalar(select(meta.c.value).where(meta.c.name == "instance_id")))
+    if identity.settle(connection):
+        _log.warning("ledger_id_renewed", because="it lies in another database than before")
+    return identity.of(connection)

@@ -5,11 +5,11 @@ Alembic is loaded only where there is something to do: a start on a current data
 
 from __future__ import annotations
 
-import secrets
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy import Connection, inspect, text
 
+from gateway.ledger import identity
 from gateway.ledger.refusals import SchemaTooNew
 from gateway.ledger.tables import meta
 
@@ -32,14 +32,9 @@ def migrate(connection: Connection) -> str | None:
     if found == HEAD:
         return found
     _upgrade(connection, found)
-    if connection.execute(select(meta.c.name).where(meta.c.name == "instance_id")).first() is None:
-        connection.execute(
-            meta.insert(),
-            [
-                {"name": "instance_id", "value": secrets.token_hex(16)},
-                {"name": "created_at", "value": datetime.now(UTC).isoformat(timespec="seconds")},
-            ],
-        )
+    if identity.give(connection):
+        made = datetime.now(UTC).isoformat(timespec="seconds")
+        connection.execute(meta.insert(), {"name": "created_at", "value": made})
     return found
 
 

@@ -19,7 +19,8 @@ _Parameter = tuple[str, Any, Callable[[Any], Any] | None]
 
 
 class Prepared:
-    """One statement. All the rows that are given to it have the same keys, those of the first."""
+    """One statement. All the rows that are given to it have the same keys, those of the first; keys that
+    begin with two underscores are for others to read."""
 
     def __init__(self, build: Build) -> None:
         self._build = build
@@ -30,7 +31,8 @@ class Prepared:
         dialect = connection.dialect
         known = self._known.get(dialect.name)
         if known is None:
-            known = self._known[dialect.name] = self._compiled(dialect, tuple(rows[0]))
+            keys = tuple(name for name in rows[0] if not name.startswith("__"))
+            known = self._known[dialect.name] = self._compiled(dialect, keys)
         text, parameters = known
         return connection.exec_driver_sql(text, [_values(row, parameters) for row in rows])
 

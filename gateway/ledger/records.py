@@ -84,6 +84,9 @@ class NewAttempt:
     size: str | None = None
     """As it was sent, like ``quality``; a request's row has what was asked for."""
     quality: str | None = None
+    lease_ends: datetime | None = None
+    """Not kept: when its hold may be given back unless there is a row, by this process's clock. One that
+    comes later is refused (gateway/ledger/lapsed.py); None: it may come whenever it likes."""
 
 
 @dataclass(frozen=True, slots=True)

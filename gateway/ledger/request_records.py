@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, exists, not_, or_, select
 
+from gateway.ledger import horizon
 from gateway.ledger.kept_tables import results
 from gateway.ledger.store import Store
 from gateway.ledger.tables import attempts, requests
@@ -131,11 +132,16 @@ def _has_status(status: Status) -> ColumnElement[bool]:
     return and_(not_(ended), lost if status is Status.UNKNOWN else not_(lost))
 
 
+def _told(connection: Connection) -> ColumnElement[bool]:
+    """Those that the log still has whole."""
+    return requests.c.received_at >= horizon.told_from(connection)
+
+
 def _records(
     connection: Connection, where: ColumnElement[bool], limit: int, *, ascending: bool = False
 ) -> list[RequestRecord]:
     order = (requests.c.received_at, requests.c.request_id)
-    query = select(requests).where(where).limit(limit)
+    query = select(requests).where(where, _told(connection)).limit(limit)
     query = query.order_by(*order if ascending else (each.desc() for each in order))
     found = connection.execute(query).mappings().all()
     ids = [row["request_id"] for row in found]

@@ -149,16 +149,18 @@ class Results:
         await self._together.write(lambda connection: connection.execute(give_back))
 
     async def finish(self, request_id: str, outcome: Outcome, message: Message | None = None) -> bool:
-        """Write what became of a call, and with it the message that tells of it. False where the row is no
-        longer there, or has its end."""
+        """Write what became of a call, and with it the message that tells of it. May be repeated. False where
+        the row is no longer there, or has another end."""
         values = {name: getattr(outcome, name) for name in Outcome.__dataclass_fields__}
         # One that was taken for lost, while its replica could not reach the database, has ended after all.
         open_ones = results.c.state.in_(["running", "lost"])
-        done = update(results).where(results.c.request_id == request_id, open_ones)
+        mine = results.c.request_id == request_id
+        done = update(results).where(mine, open_ones)
+        told = select(results.c.ended_at, results.c.media_id).where(mine, results.c.state == "done")
 
         def step(connection: Connection) -> bool:
             if connection.execute(done.values(state="done", **values)).rowcount != 1:
-                return False
+                return connection.execute(told).first() == (outcome.ended_at, outcome.media_id)
             if message is not None:
                 connection.execute(outbox.insert(), row_of(message))
             return True

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, FromClause, Row, Table, cast, delete, func, insert, literal, select, text
 
+from gateway.ledger import horizon
 from gateway.ledger.prepared import Prepared
 from gateway.ledger.tables import BigInt, rollup_marks
 
@@ -66,10 +67,10 @@ def read(
 ) -> list[Row[Any]]:
     """Sums of [lo, hi) by ``position`` (how many ``length`` after ``start``) and the dimensions ``by``. A
     group may come in several rows, to be added up. ``length`` and ``start`` must be whole slots from each
-    other, or the rollup is passed over."""
-    split = _split(connection, rollup, lo, hi)
-    if start % rollup.slot_micros or (length % rollup.slot_micros and hi > start + length):
-        split = Split(0, 0, ((lo, hi),))
+    other, or the rollup is passed over. Of the time whose rows were removed nothing but whole slots is read,
+    each in the span that it ends in."""
+    fits = not (start % rollup.slot_micros or (length % rollup.slot_micros and hi > start + length))
+    split = _split(connection, rollup, lo, hi, fits=fits)
     by = rollup.dimensions if by is None else by
     found: list[Row[Any]] = []
     if split.first < split.last:
@@ -178,10 +179,24 @@ def _grouped(source: FromClause, rollup: Rollup, start: int, length: int, by: Se
     return select(*keys, *sums).group_by(*keys)
 
 
-def _split(connection: Connection, rollup: Rollup, lo: int, hi: int) -> Split:
+def _split(connection: Connection, rollup: Rollup, lo: int, hi: int, *, fits: bool = True) -> Split:
+    size = rollup.slot_micros
+    summed = horizon.summed_before(connection)
+    if lo >= summed:
+        return _of_rows(connection, rollup, lo, hi, fits=fits)
+    # A span that begins within a slot has all of it: what limits count is never less than what was spent.
+    first = lo // size
+    if hi <= summed:
+        return Split(first, hi // size, ())
+    rest = _of_rows(connection, rollup, summed, hi, fits=fits)
+    return Split(first, max(rest.last, summed // size), rest.raw)
+
+
+def _of_rows(connection: Connection, rollup: Rollup, lo: int, hi: int, *, fits: bool) -> Split:
+    """Where all rows are there."""
     size = rollup.slot_micros
     first, last = -(-lo // size), hi // size
-    if first >= last:
+    if first >= last or not fits:
         return Split(0, 0, ((lo, hi),) if lo < hi else ())
     marked = (
         select(rollup_marks.c.slot)

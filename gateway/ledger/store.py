@@ -16,6 +16,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -36,6 +37,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from gateway.errors import Unavailable
 from gateway.ledger.lock import HeldLock, take
+from gateway.ledger.postgres_url import connecting
 from gateway.ledger.refusals import InUse, LedgerRefused
 
 T = TypeVar("T")
@@ -117,9 +119,14 @@ async def write(store: Store, work: Callable[[Connection], T]) -> T:
         raise
 
 
-async def open_store(url: str, base: Path) -> Store:
-    """``sqlite:///PATH`` (relative to ``base``) or ``postgresql+asyncpg://…``. Raises
-    :class:`LedgerRefused`."""
+UrlNow = Callable[[], str]
+"""The database's URL as it is written now: passwords change under a process that runs. May raise ValueError,
+LookupError and OSError."""
+
+
+async def open_store(url: str, base: Path, now: UrlNow | None = None) -> Store:
+    """``sqlite:///PATH`` (relative to ``base``) or ``postgresql+asyncpg://…``. User and password of each new
+    connection are those of ``now``. Raises :class:`LedgerRefused`."""
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -127,10 +134,15 @@ async def open_store(url: str, base: Path) -> Store:
     if parsed.get_backend_name() == "sqlite":
         return await SqliteStore.open(_sqlite_path(parsed, base))
     if parsed.get_backend_name() in ("postgresql", "postgres"):
-        return PostgresStore(parsed.set(drivername="postgresql+asyncpg"))
+        return PostgresStore(parsed.set(drivername="postgresql+asyncpg"), now)
     raise LedgerRefused(
         f"storage.database names {parsed.get_backend_name()!r}; it can be sqlite:///PATH or postgresql+asyncpg://…"
     )
+
+
+def sqlite_file(url: str, base: Path) -> Path | None:
+    """The file of an SQLite ledger; None: it is in PostgreSQL. Raises :class:`LedgerRefused`."""
+    return _sqlite_path(make_url(url), base) if url.startswith("sqlite") else None
 
 
 def _sqlite_path(url: URL, base: Path) -> Path:
@@ -145,7 +157,9 @@ class SqliteStore:
     dialect = "sqlite"
 
     def __init__(self, path: Path, lock: HeldLock) -> None:
+        self.path = path
         self._lock = lock
+        self._closed = False
         self._writer_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-write")
         self._reader_threads = ThreadPoolExecutor(READERS, thread_name_prefix="ledger-read")
         self._writer = _sqlite_engine(path, _prepare_writer, "BEGIN IMMEDIATE", poolclass=StaticPool)
@@ -210,7 +224,10 @@ class SqliteStore:
             raise
 
     async def close(self) -> None:
-        """Readers first, so that the last checkpoint is the writer's."""
+        """Readers first, so that the last checkpoint is the writer's. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
         await asyncio.to_thread(self._reader_threads.shutdown)
         self._readers.dispose()
         await asyncio.get_running_loop().run_in_executor(self._writer_thread, self._end_writing)
@@ -271,13 +288,28 @@ class PostgresStore:
 
     dialect = "postgresql"
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, now: UrlNow | None = None) -> None:
         self._writer = _postgres_engine(url, pool_size=1, max_overflow=0)
         self._readers = _postgres_engine(
             url, pool_size=READERS, max_overflow=0, isolation_level="REPEATABLE READ"
         )
+        if now is not None:
+            for engine in (self._writer, self._readers):
+                event.listen(engine.sync_engine, "do_connect", partial(_log_in, now))
 
     async def write(self, work: Callable[[Connection], T]) -> T:
+        """After a restart of the server the connection is dead, and the first to find out does its work once
+        more: what was lost before its COMMIT was sent has left nothing. What was lost with it may have been
+        done, so that is raised."""
+        committing = False
+        try:
+            async with self._writer.begin() as connection:
+                done = await connection.run_sync(work)
+                committing = True
+            return done
+        except DBAPIError as error:
+            if committing or not error.connection_invalidated:
+                raise
         async with self._writer.begin() as connection:
             return await connection.run_sync(work)
 
@@ -304,13 +336,24 @@ class PostgresStore:
         await self._writer.dispose()
 
 
+def _log_in(now: UrlNow, dialect: object, record: object, args: object, options: dict[str, Any]) -> None:
+    """With the user and the password of now. Where they cannot be had, those of before may still do."""
+    try:
+        url = make_url(now())
+    except (ArgumentError, ValueError, LookupError, OSError):
+        return
+    login = {"user": url.username, "password": url.password}
+    options.update({name: value for name, value in login.items() if value is not None})
+
+
 def _postgres_engine(url: URL, **options: Any) -> AsyncEngine:
+    url, named = connecting(url)
     try:
         return create_async_engine(
             url,
             pool_pre_ping=False,
             pool_timeout=BUSY_SECONDS,
-            connect_args={"timeout": BUSY_SECONDS, "command_timeout": BUSY_SECONDS},
+            connect_args={"timeout": BUSY_SECONDS, "command_timeout": BUSY_SECONDS, **named},
             **options,
         )
     except ModuleNotFoundError:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from gateway.errors import Unavailable
 from gateway.ledger.entries import Row, apply
 from gateway.ledger.epochs import Superseded
+from gateway.ledger.lapsed import Lapsed
 from gateway.ledger.records import Entry, NewAttempt, NewRequest
 from gateway.ledger.store import Store, is_away, unavailable
 
@@ -118,7 +119,7 @@ class Writer:
 
 def _is_of_store(error: Exception | None) -> bool:
     """Whether all members fail alike."""
-    return isinstance(error, Unavailable) and not isinstance(error, Superseded)
+    return isinstance(error, Unavailable) and not isinstance(error, Superseded | Lapsed)
 
 
 def _resolve(members: Sequence[_Waiting], error: Exception | None) -> None:

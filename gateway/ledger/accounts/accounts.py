@@ -22,9 +22,10 @@ from gateway.ledger.accounts.closing import ClosedMonth, Closer
 from gateway.ledger.accounts.credits import Credit, Given
 from gateway.ledger.accounts.lines import Line, Maker, Names
 from gateway.ledger.accounts.live import Position
+from gateway.ledger.accounts.model_names import ModelNames
 from gateway.ledger.accounts.months import Month, span
 from gateway.ledger.accounts.months import Span as MonthSpan
-from gateway.ledger.accounts.reconciliation import Comparison, ModelNames, Tolerance
+from gateway.ledger.accounts.reconciliation import Comparison, Tolerance
 from gateway.ledger.accounts.scopes import Declared, read_scope
 from gateway.ledger.accounts.tables import month_chunks
 from gateway.ledger.counted import Span

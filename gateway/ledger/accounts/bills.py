@@ -10,7 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 
 from gateway.ledger.records import NANO, NanoDollars
@@ -19,6 +19,9 @@ ALL_MODELS = "*"
 """Stands for the model where a bill names none."""
 
 DEFAULT_COLUMNS: Mapping[str, str] = {"day": "day", "model": "model", "cost": "cost"}
+
+BILLED_AFTER = timedelta(days=1)
+"""Providers take their time: before that, what a bill lacks may still come."""
 
 
 class UnreadableBill(ValueError):
@@ -90,6 +93,11 @@ def from_csv(text: str, columns: Mapping[str, str] = DEFAULT_COLUMNS) -> Bill:
         except (ValueError, InvalidOperation):
             raise UnreadableBill(f"Row {number} of the CSV cannot be read: {dict(row)}.") from None
     return _bill(lines, {day for day, _, _ in lines})
+
+
+def billed_until(now: datetime) -> date:
+    """The first day that a bill may not be complete for."""
+    return now.astimezone(UTC).date() - BILLED_AFTER
 
 
 def _bill(lines: Iterable[tuple[date, str | None, Decimal]], days: Iterable[date]) -> Bill:

@@ -25,8 +25,10 @@ from typing import Any
 
 from sqlalchemy import Connection, String, case, func, literal, select, type_coerce, update
 
-from gateway.ledger import touched
+from gateway.errors import InvalidRequest
+from gateway.ledger import horizon, touched
 from gateway.ledger.accounts import journal
+from gateway.ledger.accounts.model_names import ModelNames
 from gateway.ledger.records import NANO, AttemptState, NanoDollars
 from gateway.ledger.tables import BigInt, attempts, requests
 
@@ -63,15 +65,6 @@ class Tolerance:
 
     def covers(self, delta: int, theirs: int) -> bool:
         return abs(delta) <= max(self.amount, int(abs(theirs) * self.share))
-
-
-@dataclass(frozen=True, slots=True)
-class ModelNames:
-    """``one`` gives a model and its dated names one name; ``is_known`` says whether a model that was not used
-    here can be compared at all: an account may be billed for other things."""
-
-    one: Callable[[str], str]
-    is_known: Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +170,7 @@ def compare(
     """Every day and model that either side knows, in order. ``names`` makes the names of a model one, and
     says which are left out; ``billed`` are the days that the bill is about. ``lock``: the transaction goes
     on to :func:`resolve`."""
+    _check_there(connection, days)
     ours = _ours(connection, provider, days, names.one, lock=lock)
     bill: dict[tuple[date, str], int] = {}
     used = {model for _, model in ours}
@@ -190,6 +184,17 @@ def compare(
         for place in places
         if place[0] in days
     ]
+
+
+def _check_there(connection: Connection, days: Sequence[date]) -> None:
+    """Raises :class:`InvalidRequest` for a day whose rows are gone: it would look as if nothing was spent."""
+    begin = horizon.rows_from(connection)
+    if begin is not None and days and datetime.combine(min(days), time(), UTC) < begin:
+        raise InvalidRequest(
+            f"The ledger's rows from before {begin:%Y-%m-%d %H:%M} UTC were removed, as "
+            "storage.retention.ledger says. The exports of their months have them.",
+            param="days",
+        )
 
 
 def _in_bill(found: Comparison, billed: Collection[date]) -> Comparison:

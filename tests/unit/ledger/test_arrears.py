@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -23,7 +20,7 @@ from gateway.ledger.arrears import Arrears
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import AttemptState, Charge
 from gateway.ledger.refusals import LedgerRefused
-from tests.servers import ROOT
+from tests.unit.ledger.dying import killed
 from tests.unit.ledger.entries import (
     attempt,
     end,
@@ -165,16 +162,7 @@ async def main():
     os.kill(os.getpid(), signal.SIGKILL)
 asyncio.run(main())
 """
-    died = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        env={"FOLDER": str(tmp_path)},
-        timeout=60,
-        check=False,
-        capture_output=True,
-    )
-    assert died.returncode == -signal.SIGKILL, died.stderr
+    await killed(program, tmp_path)
     assert file.read_bytes().count(b"\n") == 2
     for _ in range(2):
         ledger = await Ledger.open(URL, tmp_path, arrears=file)

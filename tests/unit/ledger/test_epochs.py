@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from gateway.errors import Unavailable
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import NewAttempt
+from gateway.quota.in_epoch import tag_of
 from tests.unit.ledger.entries import attempt, end, request, spent, stored_attempts
 
 
@@ -28,6 +30,65 @@ async def test_epochs_are_numbered_and_outlive_the_process(database: str, tmp_pa
     ledger = await Ledger.open(database, tmp_path)
     try:
         assert await ledger.epoch() == second
+    finally:
+        await ledger.close()
+
+
+async def test_a_ledger_whose_store_is_ahead_of_it_takes_another_id(ledger: Ledger) -> None:
+    """It was set back to a backup, or a copy of it counts there."""
+    before = ledger.instance_id
+    known = await ledger.begin_epoch("run", seen=None)
+    same = await ledger.begin_epoch("run", seen=known.number)
+    assert known.ledger == same.ledger == before
+    other = await ledger.begin_epoch("run", seen=same.number + 1)
+    assert other.number == same.number + 1
+    assert other.ledger == ledger.instance_id != before
+    assert tag_of(other.ledger) == tag_of(before), "its counters stay on the same member of a cluster"
+    again = await ledger.begin_epoch("run", seen=99)
+    assert tag_of(again.ledger) == tag_of(before)
+    assert again.ledger not in (before, other.ledger)
+    assert await ledger.epoch() == again
+
+
+async def run(ledger: Ledger, statement: str) -> None:
+    await ledger._store.write(lambda connection: connection.execute(text(statement)))
+
+
+async def test_a_ledger_in_another_database_than_before_takes_another_id(
+    postgres_database: str, tmp_path: Path
+) -> None:
+    async def opened(*statements: str) -> str:
+        ledger = await Ledger.open(postgres_database, tmp_path)
+        try:
+            for each in statements:
+                await run(ledger, each)
+            return ledger.instance_id
+        finally:
+            await ledger.close()
+
+    first = await opened()
+    assert await opened("UPDATE meta SET value = 'elsewhere' WHERE name = 'home'") == first
+    moved = await opened()
+    assert moved != first
+    assert await opened("DELETE FROM meta WHERE name = 'home'") == moved, "once"
+    assert await opened() == moved, "nobody knows where it was"
+
+
+async def test_a_server_that_does_not_say_which_it_is_changes_nothing(
+    postgres_database: str, tmp_path: Path
+) -> None:
+    ledger = await Ledger.open(postgres_database, tmp_path)
+    try:
+        revoke = "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC"
+        for statement in (
+            revoke,
+            "CREATE ROLE guest LOGIN",
+            "GRANT pg_write_all_data, pg_read_all_data TO guest",
+        ):
+            await run(ledger, statement)
+        guest = await Ledger.open(postgres_database.replace("postgres@", "guest@"), tmp_path)
+        await guest.close()
+        assert guest.instance_id == ledger.instance_id
     finally:
         await ledger.close()
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sqlite3
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,7 +18,7 @@ from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import AttemptState, Charge, NanoDollars
 from gateway.ledger.refusals import InUse, LedgerRefused
 from gateway.quota.terms import Scope
-from tests.servers import ROOT
+from tests.unit.ledger.dying import killed
 from tests.unit.ledger.entries import (
     NOON,
     attempt,
@@ -236,16 +232,7 @@ async def main():
     os.kill(os.getpid(), signal.SIGKILL)
 asyncio.run(main())
 """
-    died = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        env={"FOLDER": str(tmp_path)},
-        timeout=60,
-        check=False,
-        capture_output=True,
-    )
-    assert died.returncode == -signal.SIGKILL, died.stderr
+    await killed(program, tmp_path)
     ledger = await Ledger.open("sqlite:///imagegate.db", tmp_path)
     try:
         rows = await stored_attempts(ledger)

@@ -125,8 +125,9 @@ async def test_a_cancelled_caller_breaks_nothing_and_its_rows_are_written(
 
 
 async def test_patient_rows_that_went_with_others_wake_no_transaction_of_their_own(
-    ledger: Ledger, counting: CountingStore
+    ledger: Ledger, counting: CountingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(writers, "PATIENCE_SECONDS", 0.8)
     await ledger.record(request("a"), attempt("a"))
     patient = asyncio.create_task(ledger.record(request_end("a"), patient=True))
     await asyncio.sleep(writers.PATIENCE_SECONDS / 2)
