@@ -1,4 +1,4 @@
-"""How limits and targets stand, for whoever reads the metrics.
+"""How limits, targets and the budget for repeating stand, for whoever reads the metrics.
 
 Limits of the organization and its projects are shown, and those of keys on a list: end users and thousands of
 keys would be as many series.
@@ -20,12 +20,16 @@ from gateway.quota.store import QuotaStore
 from gateway.quota.terms import Level, Limit, Measure
 from gateway.routing.directory import ModelDirectory
 from gateway.routing.names import Shape, TargetName, target_name
+from gateway.routing.retry_budget import RetrySpend
 from gateway.routing.watch import Watch
 from gateway.telemetry import gauges
 from gateway.telemetry.gauges import Board, Row
 
 FRESH = 1.0
 """Seconds for which what was looked at is told again, so that many readers cost no more than one."""
+
+PART = "standing"
+"""Of the board, the part that is written here."""
 
 
 class Gauges:
@@ -38,16 +42,22 @@ class Gauges:
         book: LimitBook,
         store: QuotaStore,
         watch: Watch,
+        spend: RetrySpend,
         keys: Collection[str] = (),
     ) -> None:
         self._board = board
-        self._book = book
         self._store = store
         self._watch = watch
-        self._keys = frozenset(keys)
-        self._targets = sorted(_targets(directory))
+        self._spend = spend
+        self.reconfigured(directory, book, keys)
         self._looked = float("-inf")
         self._lock = asyncio.Lock()
+
+    def reconfigured(self, directory: ModelDirectory, book: LimitBook, keys: Collection[str]) -> None:
+        """Other limits and targets are shown from the next look on."""
+        self._book = book
+        self._keys = frozenset(keys)
+        self._targets = sorted(_targets(directory))
 
     async def look(self) -> None:
         """Bring the board up to date. A store that is away leaves its gauges out, and says so by one."""
@@ -56,6 +66,7 @@ class Gauges:
             if now - self._looked < FRESH:
                 return
             rows = self._of_targets(now)
+            rows[gauges.RETRY_SPEND] = [(self._spend.used(now), {})]
             try:
                 standings = await self._store.standing(self._limits())
             except Unavailable:
@@ -63,7 +74,7 @@ class Gauges:
             else:
                 rows[gauges.LIMITS_READABLE] = [(1, {})]
                 rows.update(_of_limits(standings))
-            self._board.write(rows)
+            self._board.write(PART, rows)
             self._looked = now
 
     async def keep_looking(self, every: float) -> None:

@@ -6,7 +6,6 @@ import structlog
 
 from gateway.engine import failures
 from gateway.engine.attempts import Failure
-from gateway.engine.drilled import Drilled
 from gateway.engine.job import Job
 from gateway.routing.course import Attempt, Course
 from gateway.routing.decision import Because, Decision
@@ -74,20 +73,13 @@ def attempt_failed(failed: Failure, decision: Decision) -> None:
             "step": decision.step.value,
         },
     )
-    facts = {
-        "attempt_id": admission.attempt.attempt_id,
-        "provider": target.provider,
-        "model": target.model,
-        "kind": error.kind.value,
-        "certainty": error.certainty.value,
-        "status": error.status,
-        "code": error.code,
-        "step": decision.step.value,
-        "because": decision.because.value,
-        "drill": isinstance(error, Drilled) or None,
-    }
-    told = {name: value for name, value in facts.items() if value is not None}
-    if error.kind in failures.OPERATORS:
-        _log.warning("attempt_failed", **told, said=error.message)
-    else:
-        _log.info("attempt_failed", **told)
+    if error.kind in failures.OPERATORS:  # the others are in the line of each attempt
+        _log.warning(
+            "attempt_failed",
+            attempt_id=admission.attempt.attempt_id,
+            provider=target.provider,
+            model=target.model,
+            kind=error.kind.value,
+            certainty=error.certainty.value,
+            said=error.message,
+        )

@@ -1,4 +1,4 @@
-"""What metrics and traces are told of upstream calls: how long each took and how it ended, what it cost."""
+"""What metrics, traces and the log are told of upstream calls: how each ended, how long it took, its cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from opentelemetry.util.types import AttributeValue
 from gateway.engine.admission import Admission
 from gateway.engine.job import Job
 from gateway.errors import GatewayError
-from gateway.images.amounts import NANO, NanoDollars
+from gateway.images.amounts import NANO, NanoDollars, Usage, dollars
 from gateway.ledger.records import AttemptEnd, AttemptState
 from gateway.telemetry import meters
 from gateway.telemetry.tracing import failed
@@ -129,7 +129,9 @@ class AttemptsTold:
         meters.operation_duration.record(seconds, labels)
 
     def booked(self, job: Job, admission: Admission, end: AttemptEnd) -> None:
-        """What an attempt cost, once it is known or known not to be. Raises nothing: the books come first."""
+        """How an attempt ended and what it cost, once that is known or known not to be. Raises nothing: the
+        books come first."""
+        _log.info("attempt", **_line(job, admission, end))
         try:
             self._booked(job, admission, end)
         except Exception:
@@ -152,14 +154,44 @@ class AttemptsTold:
         if end.images:
             meters.images.add(end.images, labels)
         if usage is not None:
-            tokens = {"input": usage.input_tokens, "output": usage.output_tokens}
             genai = self._genai(admission)
-            for kind, count in tokens.items():
-                if count is not None:
-                    meters.token_usage.record(count, {**genai, "gen_ai.token.type": kind})
+            for kind, modality, count in tokens_of(usage):
+                meters.tokens.add(count, {**labels, "type": kind, "modality": modality})
+            for kind, whole in (("input", usage.input_tokens), ("output", usage.output_tokens)):
+                if whole is not None:
+                    meters.token_usage.record(whole, {**genai, "gen_ai.token.type": kind})
         span = trace.get_current_span()
         if span.is_recording() and end.state is AttemptState.SETTLED and end.images:
             span.set_attributes(_said(end))
+
+
+def _line(job: Job, admission: Admission, end: AttemptEnd) -> dict[str, object]:
+    """One line of the log for each attempt, with all that its row says and no word of a client's."""
+    attempt, charge = admission.attempt, end.charge
+    said = {
+        "attempt_id": attempt.attempt_id,
+        "request_id": attempt.request_id,
+        "project": job.caller.project_id,
+        "key_id": job.caller.key_id,
+        "model": job.model.name,
+        "provider": admission.target.provider,
+        "upstream_model": admission.target.model,
+        "state": end.state.value,
+        "ms": round((end.ended_at - attempt.dispatched_at).total_seconds() * 1000),
+        "status": end.http_status,
+        "kind": end.kind,
+        "certainty": end.certainty,
+        "code": end.error_code,
+        "step": end.step,
+        "because": end.because,
+        "images": end.images,
+        "price_version": attempt.price_version,
+        "held_usd": None if attempt.hold_amount is None else dollars(attempt.hold_amount),
+        "cost_usd": None if charge is None or charge.cost is None else dollars(charge.cost),
+        "upstream_request_id": end.upstream_request_id,
+        "drill": end.drill or None,
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _close(span: Span, ending: Ending) -> None:
@@ -180,6 +212,19 @@ def _said(end: AttemptEnd) -> dict[str, AttributeValue]:
         "gen_ai.usage.output_tokens": usage.output_tokens if usage else None,
     }
     return {name: value for name, value in known.items() if value is not None}
+
+
+def tokens_of(usage: Usage) -> Iterator[tuple[str, str, int]]:
+    """By type and modality. What went in and is not told apart has the modality ``any``; what came out is a
+    picture then."""
+    for kind, whole, text, image, untold in (
+        ("input", usage.input_tokens, usage.input_text_tokens, usage.input_image_tokens, "any"),
+        ("output", usage.output_tokens, usage.output_text_tokens, usage.output_image_tokens, "image"),
+    ):
+        parts = {"text": text, "image": image} if (text, image) != (None, None) else {untold: whole}
+        for modality, count in parts.items():
+            if count:
+                yield kind, modality, count
 
 
 def _usd(amount: NanoDollars) -> float:

@@ -25,6 +25,24 @@ _QUIET = (
     "asyncio",
 )
 
+_EXPORTERS = tuple(f"opentelemetry.exporter.otlp.proto.http.{each}_exporter" for each in ("trace", "metric"))
+SELDOM_SECONDS = 60.0
+
+
+class Seldom(logging.Filter):
+    """Lets an error pass once in :data:`SELDOM_SECONDS`, and nothing milder: exporters tell of each message
+    that a collector did not take, and of each time that they try again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told = float("-inf")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.ERROR or record.created - self._told < SELDOM_SECONDS:
+            return False
+        self._told = record.created
+        return True
+
 
 def configure(level: str = "INFO") -> None:
     """Call once, before anything logs."""
@@ -59,6 +77,8 @@ def configure(level: str = "INFO") -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # It warns of each regular end of a reader.
     logging.getLogger("opentelemetry.sdk.metrics._internal.export").setLevel(logging.ERROR)
+    for name in _EXPORTERS:
+        logging.getLogger(name).addFilter(Seldom())
 
 
 def _with_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -6,23 +6,33 @@ OpenTelemetry lets a process set its provider once; readers come and go with the
 from __future__ import annotations
 
 from functools import cache
+from threading import Lock
 
 from opentelemetry import metrics
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
-from prometheus_client import CollectorRegistry
+from opentelemetry.sdk.metrics import (
+    Counter,
+    Histogram,
+    MeterProvider,
+    ObservableGauge,
+    TraceBasedExemplarFilter,
+)
+from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricReader, PeriodicExportingMetricReader
 from prometheus_client.exposition import choose_encoder
 
 from gateway.telemetry.collector import Collector
+from gateway.telemetry.delivery import MetricMessages
+from gateway.telemetry.exemplars import Families
 from gateway.telemetry.meters import begin
 from gateway.telemetry.resource import resource
+
+LIMITS: CardinalityLimits = {Counter: 20_000, ObservableGauge: 20_000, Histogram: 4_000}
+"""Series of one metric, by its kind; what comes beyond is counted together, as ``otel_metric_overflow``.
+Money is told by project, model and provider; a histogram's series are a score of lines each."""
 
 
 @cache
 def _provider() -> MeterProvider:
-    provider = MeterProvider(resource=resource())
+    provider = MeterProvider(resource=resource(), exemplar_filter=TraceBasedExemplarFilter())
     metrics.set_meter_provider(provider)
     return provider
 
@@ -44,21 +54,21 @@ class Prometheus:
     """What Prometheus reads. ``text`` takes milliseconds: call it in a thread."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self.reader: MetricReader = PrometheusMetricReader(scope_info_enabled=False, registry=self._registry)
+        self._families = Families(LIMITS)
+        self._reading = Lock()
+
+    @property
+    def reader(self) -> MetricReader:
+        return self._families.reader
 
     def text(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type: OpenMetrics for who asks for it, else Prometheus's text."""
         encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
+        with self._reading:
+            return encode(self._families), content_type
 
 
 def pushing(collector: Collector, every: float) -> MetricReader:
     """Sends everything each ``every`` seconds, from a thread of its own."""
-    exporter = OTLPMetricExporter(
-        endpoint=collector.url("metrics"),
-        headers=dict(collector.headers),
-        timeout=collector.timeout,
-        session=collector.session(),
-    )
-    return PeriodicExportingMetricReader(exporter, export_interval_millis=every * 1000)
+    milliseconds = every * 1000
+    return PeriodicExportingMetricReader(MetricMessages(collector), milliseconds, milliseconds, LIMITS)

@@ -8,9 +8,12 @@ own words.
 
 from __future__ import annotations
 
-from opentelemetry import metrics
-from opentelemetry.metrics import Counter
+from collections.abc import Sequence
 
+from opentelemetry import metrics
+from opentelemetry.metrics import Counter, Histogram, UpDownCounter
+
+from gateway.telemetry.resource import SCHEMA
 from gateway.version import VERSION
 
 # fmt: off
@@ -23,141 +26,138 @@ BUCKETS = (
 
 TOKEN_BUCKETS = (16.0, 64.0, 256.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0, 65536.0, 262144.0)
 
-_meter = metrics.get_meter("imagegate", VERSION)
+DOLLARS = "{USD}"
+"""A unit in braces stays out of the names that Prometheus sees."""
 
-limit_alerts = _meter.create_counter(
-    "imagegate.limit.alerts", description="Thresholds of limits (alert_at) that were passed, once per window."
+_meter = metrics.get_meter("imagegate", VERSION, schema_url=SCHEMA)
+_names: list[str] = []
+_counters: list[Counter] = []
+
+
+def _counter(name: str, says: str, unit: str = "") -> Counter:
+    _names.append(name)
+    _counters.append(_meter.create_counter(name, unit, says))
+    return _counters[-1]
+
+
+def _running(name: str, says: str) -> UpDownCounter:
+    _names.append(name)
+    return _meter.create_up_down_counter(name, description=says)
+
+
+def _histogram(name: str, says: str, unit: str = "s", buckets: Sequence[float] = BUCKETS) -> Histogram:
+    _names.append(name)
+    return _meter.create_histogram(name, unit, says, explicit_bucket_boundaries_advisory=buckets)
+
+
+http_duration = _histogram(
+    "http.server.request.duration", "From a request's arrival to the end of its answer."
 )
-hold_underestimate = _meter.create_counter(
-    "imagegate.hold.underestimate", description="Attempts that were billed more than was held for them."
+request_duration = _histogram(
+    "imagegate.request.duration", "Calls for images, by operation, public model, provider and outcome."
 )
-price_drift = _meter.create_counter(
-    "imagegate.price.drift", description="Answers whose own cost differs from ours by more than 2 %."
-)
-lease_reaped = _meter.create_counter(
-    "imagegate.lease.reaped", description="Holds of replicas that died or stalled, by what they became."
-)
-killed_in_flight = _meter.create_counter(
-    "imagegate.attempts.killed_in_flight", description="Calls that the end of their process broke off."
-)
-ledger_drift = _meter.create_counter(
-    "imagegate.ledger.drift", description="Counters of limits that the check found unlike the ledger."
-)
-joins = _meter.create_counter(
+requests_in_flight = _running("imagegate.requests.in_flight", "Calls for images that clients wait for.")
+joins = _counter(
     "imagegate.request.joins",
-    description="Calls answered by an earlier one (attached, replayed), and paid calls whose client left "
-    "(client_gone).",
+    "Calls answered by an earlier one (attached, replayed), and paid calls whose client left (client_gone).",
 )
-suspected_duplicate = _meter.create_counter(
+suspected_duplicate = _counter(
     "imagegate.request.suspected_duplicate",
-    description="Calls that came while the same one was running for a client that had not left.",
+    "Calls that came while the same one was running for a client that had not left.",
+)
+no_healthy_provider = _counter(
+    "imagegate.requests.no_healthy_provider", "Requests that no target could be called for."
+)
+plan_trimmed_by_budget = _counter(
+    "imagegate.plan.trimmed_by_budget", "Targets left out since their price did not fit."
+)
+retry_budget_exhausted = _counter(
+    "imagegate.retry.budget_exhausted", "Requests not tried again for want of retry budget."
 )
 
-provider_auth_failed = _meter.create_counter(
-    "imagegate.provider.auth_failed", description="Calls that a provider refused for the gateway's own key."
+attempt_duration = _histogram(
+    "imagegate.attempt.duration",
+    "Upstream calls, their wait for a place included, by provider, its model and outcome.",
 )
-target_changes = _meter.create_counter(
-    "imagegate.target.changes", description="Targets that were taken out (opened) or are well again (closed)."
+operation_duration = _histogram(
+    "gen_ai.client.operation.duration", "The same in the words of the GenAI conventions."
 )
-attempts_failed = _meter.create_counter(
-    "imagegate.attempts.failed",
-    description="Upstream calls that failed, by kind, certainty and what followed.",
+token_usage = _histogram(
+    "gen_ai.client.token.usage",
+    "Tokens of upstream calls, as they were billed.",
+    unit="{token}",
+    buckets=TOKEN_BUCKETS,
 )
-retry_budget_exhausted = _meter.create_counter(
-    "imagegate.retry.budget_exhausted", description="Requests not tried again for want of retry budget."
+attempts_failed = _counter(
+    "imagegate.attempts.failed", "Upstream calls that failed, by kind, certainty and what followed."
 )
-no_healthy_provider = _meter.create_counter(
-    "imagegate.requests.no_healthy_provider", description="Requests that no target could be called for."
+killed_in_flight = _counter(
+    "imagegate.attempts.killed_in_flight", "Calls that the end of their process broke off."
 )
-plan_trimmed_by_budget = _meter.create_counter(
-    "imagegate.plan.trimmed_by_budget", description="Targets left out since their price did not fit."
+provider_inflight = _running(
+    "imagegate.provider.inflight", "Upstream calls under way, or waiting for a place."
+)
+provider_auth_failed = _counter(
+    "imagegate.provider.auth_failed", "Calls that a provider refused for the gateway's own key."
+)
+target_changes = _counter(
+    "imagegate.target.changes", "Targets that were taken out (opened) or are well again (closed)."
+)
+
+tokens = _counter(
+    "imagegate.tokens", "Tokens of upstream calls as they were billed, by type (input, output) and modality."
+)
+images = _counter("imagegate.images", "Pictures that were made and paid for.")
+cost = _counter("imagegate.cost_usd", "What settled attempts cost, in dollars.", DOLLARS)
+cost_estimated = _counter(
+    "imagegate.cost.estimated_usd", "What settled attempts had been expected to cost, in dollars.", DOLLARS
+)
+cost_unresolved = _counter(
+    "imagegate.cost.unresolved_usd", "What was held for attempts that ended unknown, in dollars.", DOLLARS
+)
+limit_alerts = _counter(
+    "imagegate.limit.alerts", "Thresholds of limits (alert_at) that were passed, once per window."
+)
+unenforced_admits = _counter(
+    "imagegate.unenforced.admits",
+    "Admissions past limits that are open while their store is away (when_away: open).",
+)
+hold_underestimate = _counter(
+    "imagegate.hold.underestimate", "Attempts that were billed more than was held for them."
+)
+price_drift = _counter("imagegate.price.drift", "Answers whose own cost differs from ours by more than 2 %.")
+lease_reaped = _counter(
+    "imagegate.lease.reaped", "Holds of replicas that died or stalled, by what they became."
+)
+ledger_drift = _counter(
+    "imagegate.ledger.drift", "Counters of limits that the check found unlike the ledger."
+)
+
+config_reloads = _counter(
+    "imagegate.config.reloads",
+    "Times the configuration's files were read again: applied, refused or unchanged.",
+)
+retention_removed = _counter(
+    "imagegate.retention.removed",
+    "What was kept for long enough: requests cleared from the log, requests and attempts removed.",
+)
+telemetry_dropped = _counter(
+    "imagegate.telemetry.dropped",
+    "Spans that no collector got: they did not fit the queue, or were not taken.",
+)
+export_failures = _counter(
+    "imagegate.telemetry.export_failures", "Messages that the collector did not take, by signal."
 )
 
 ALARMS = {"hold_underestimate": hold_underestimate, "price_drift": price_drift}
 """By the flag of a charge."""
 
-unenforced_admits = _meter.create_counter(
-    "imagegate.unenforced.admits",
-    description="Admissions past limits that are open while their store is away (when_away: open).",
-)
-
-http_duration = _meter.create_histogram(
-    "http.server.request.duration",
-    unit="s",
-    description="From a request's arrival to the end of its answer.",
-    explicit_bucket_boundaries_advisory=BUCKETS,
-)
-request_duration = _meter.create_histogram(
-    "imagegate.request.duration",
-    unit="s",
-    description="Calls for images, by operation, public model, provider and outcome.",
-    explicit_bucket_boundaries_advisory=BUCKETS,
-)
-requests_in_flight = _meter.create_up_down_counter(
-    "imagegate.requests.in_flight", description="Calls for images that clients wait for."
-)
-attempt_duration = _meter.create_histogram(
-    "imagegate.attempt.duration",
-    unit="s",
-    description="Upstream calls, their wait for a place included, by provider, its model and outcome.",
-    explicit_bucket_boundaries_advisory=BUCKETS,
-)
-operation_duration = _meter.create_histogram(
-    "gen_ai.client.operation.duration",
-    unit="s",
-    description="The same in the words of the GenAI conventions.",
-    explicit_bucket_boundaries_advisory=BUCKETS,
-)
-token_usage = _meter.create_histogram(
-    "gen_ai.client.token.usage",
-    unit="{token}",
-    description="Tokens of upstream calls, as they were billed.",
-    explicit_bucket_boundaries_advisory=TOKEN_BUCKETS,
-)
-provider_inflight = _meter.create_up_down_counter(
-    "imagegate.provider.inflight", description="Upstream calls under way, or waiting for a place."
-)
-images = _meter.create_counter("imagegate.images", description="Pictures that were made and paid for.")
-
-cost = _meter.create_counter(
-    "imagegate.cost_usd", unit="{USD}", description="What settled attempts cost, in dollars."
-)
-cost_estimated = _meter.create_counter(
-    "imagegate.cost.estimated_usd",
-    unit="{USD}",
-    description="What settled attempts had been expected to cost, in dollars.",
-)
-cost_unresolved = _meter.create_counter(
-    "imagegate.cost.unresolved_usd",
-    unit="{USD}",
-    description="What was held for attempts that ended unknown, in dollars.",
-)
-
-_FROM_THE_START: tuple[Counter, ...] = (
-    limit_alerts,
-    hold_underestimate,
-    price_drift,
-    lease_reaped,
-    killed_in_flight,
-    ledger_drift,
-    joins,
-    suspected_duplicate,
-    provider_auth_failed,
-    target_changes,
-    attempts_failed,
-    retry_budget_exhausted,
-    no_healthy_provider,
-    plan_trimmed_by_budget,
-    unenforced_admits,
-    images,
-    cost,
-    cost_estimated,
-    cost_unresolved,
-)
+NAMES = frozenset(_names)
+"""Of all of them."""
 
 
 def begin() -> None:
     """Every counter is there at 0, so that alert rules tell nothing from no data. Call it once a reader
     listens."""
-    for counter in _FROM_THE_START:
+    for counter in _counters:
         counter.add(0)

@@ -1,4 +1,4 @@
-"""Who is speaking, on every metric and span."""
+"""Who is speaking, on every metric and span, and by which words."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import socket
 from opentelemetry.sdk.resources import Resource
 
 from gateway.version import VERSION
+
+SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
+"""Which version of the semantic conventions the names are of: always this one. The switch of instrumentation
+libraries, ``OTEL_SEMCONV_STABILITY_OPT_IN``, is not read."""
 
 
 def resource() -> Resource:

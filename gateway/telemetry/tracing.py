@@ -12,20 +12,14 @@ from contextlib import contextmanager
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from gateway.telemetry.collector import Collector
-from gateway.telemetry.resource import resource
+from gateway.telemetry.resource import SCHEMA, resource
 from gateway.version import VERSION
-
-SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
-"""What the conventions' names are those of."""
 
 Attributes = Mapping[str, AttributeValue]
 _propagator = TraceContextTextMapPropagator()
@@ -68,18 +62,6 @@ class Tracing:
     def shutdown(self) -> None:
         """What is still waiting goes out. It may block: call it in a thread."""
         self._provider.shutdown()
-
-
-def sending(collector: Collector) -> SpanProcessor:
-    """Sends spans in batches from a thread of its own; where the collector is too slow they are dropped."""
-    return BatchSpanProcessor(
-        OTLPSpanExporter(
-            endpoint=collector.url("traces"),
-            headers=dict(collector.headers),
-            timeout=collector.timeout,
-            session=collector.session(),
-        )
-    )
 
 
 def failed(span: Span, word: str) -> None:

@@ -15,12 +15,12 @@ def told(name: str) -> list[tuple[float, dict[str, object]]]:
 
 def test_a_board_is_read_only_while_it_is_on_show() -> None:
     board = Board()
-    board.write({gauges.LIMIT_USAGE: [(0.5, {"project": "of this test"})]})
+    board.write("test", {gauges.LIMIT_USAGE: [(0.5, {"project": "of this test"})]})
     assert told(gauges.LIMIT_USAGE) == []
     board.show()
     try:
         assert told(gauges.LIMIT_USAGE) == [(0.5, {"project": "of this test"})]
-        board.write({})
+        board.write("test", {})
         assert told(gauges.LIMIT_USAGE) == []
     finally:
         board.hide()
@@ -29,7 +29,7 @@ def test_a_board_is_read_only_while_it_is_on_show() -> None:
 def test_two_gateways_of_one_process_are_both_read() -> None:
     boards = [Board(), Board()]
     for number, board in enumerate(boards):
-        board.write({gauges.BUDGET_LIMIT: [(number, {})]})
+        board.write("test", {gauges.BUDGET_LIMIT: [(number, {})]})
         board.show()
     try:
         assert [value for value, _ in told(gauges.BUDGET_LIMIT)] == [0, 1]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
+
+from gateway.telemetry import log
 
 PROGRAM = """
 import logging, structlog
@@ -31,3 +34,14 @@ def test_a_line_has_the_ids_of_the_trace_that_it_is_written_in() -> None:
     assert "trace_id" not in outside
     assert [line["event"] for line in inside] == ["ours", "theirs"]
     assert {(line["trace_id"], line["span_id"]) for line in inside} == {(trace, span)}
+
+
+def test_errors_of_exporters_are_told_once_a_minute_and_nothing_milder() -> None:
+    seldom = log.Seldom()
+    told = []
+    for second, level in ((0, "WARNING"), (1, "ERROR"), (2, "ERROR"), (60, "ERROR"), (62, "ERROR")):
+        record = logging.LogRecord("x", getattr(logging, level), "", 0, "away", None, None)
+        record.created = 1000.0 + second
+        if seldom.filter(record):
+            told.append(second)
+    assert told == [1, 62]
