@@ -10,9 +10,11 @@ import glob
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 
+from config.nodes import Mapping, Node, Scalar, Sequence, Unreadable
 from config.problems import ConfigErrors, Mark, Problem, quoted
-from config.yaml12 import MAX_BYTES, Mapping, Node, Scalar, Sequence, Unreadable, read_on
+from config.yaml12 import MAX_BYTES, read_on
 
 _MAX_FILES = 1000
 _MAX_CHAIN = 16
@@ -23,19 +25,22 @@ _MAY_HOLD = "an included file may hold providers, models, catalog, organization.
 @dataclass(slots=True)
 class Assembled:
     """``complete`` is False when a file or a part of one could not be read, so that some names may be
-    missing."""
+    missing. ``patterns`` are those of ``include`` that more files may come to fit; ``hashes`` are of the
+    contents that were read, in their order."""
 
     root: Node
     files: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     complete: bool = True
+    patterns: list[str] = field(default_factory=list)
+    hashes: list[bytes] = field(default_factory=list)
 
 
 def assemble(file: str) -> Assembled:
     """Read ``file`` and all that it includes. Raises :class:`ConfigErrors` when nothing can be read of
     ``file`` itself; other faults are listed in the result."""
-    root, problems = _read_file(file)
-    assembled = Assembled(root, [file], problems)
+    root, problems, digest = _read_file(file)
+    assembled = Assembled(root, [file], problems, hashes=[digest])
     if isinstance(root, Mapping):
         merged = root.copy()
         assembled.root = merged
@@ -43,8 +48,9 @@ def assemble(file: str) -> Assembled:
     return assembled
 
 
-def _read_file(file: str) -> tuple[Node, list[Problem]]:
-    """As much of one file as can be read, and its faults; :class:`ConfigErrors` says why nothing can."""
+def _read_file(file: str) -> tuple[Node, list[Problem], bytes]:
+    """As much of one file as can be read, its faults, and the hash of its content; :class:`ConfigErrors` says
+    why nothing can."""
     try:
         with open(file, "rb") as stream:
             data = stream.read(MAX_BYTES + 1)
@@ -52,7 +58,8 @@ def _read_file(file: str) -> tuple[Node, list[Problem]]:
         reason = getattr(error, "strerror", None) or "not a file name"
         raise ConfigErrors([Problem.at(Mark(file), (), f"cannot be read: {reason}")]) from None
     root, problems = read_on(data, file)
-    return Mapping(root.mark) if isinstance(root, Scalar) and root.value is None else root, problems
+    empty = isinstance(root, Scalar) and root.value is None
+    return Mapping(root.mark) if empty else root, problems, sha256(data).digest()
 
 
 def _include(
@@ -62,6 +69,7 @@ def _include(
         assembled.complete = False
     for index, mark, pattern in _patterns(node):
         path = ("include", index)
+        assembled.patterns.append(os.path.join(os.path.dirname(file), pattern))
         try:
             names = _matching(pattern, file)
         except ValueError as error:
@@ -95,12 +103,13 @@ def _add_file(
         return
     assembled.files.append(name)
     try:
-        node, problems = _read_file(name)
+        node, problems, digest = _read_file(name)
     except ConfigErrors as errors:
         assembled.problems += errors.problems
         assembled.complete = False
         return
     assembled.problems += problems
+    assembled.hashes.append(digest)
     if isinstance(node, Unreadable):
         assembled.complete = False
         return

@@ -17,13 +17,15 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from config import yaml12
+from config import nodes, yaml12
+from config.accounts.kinds import provider_types
 from config.catalog import Catalog
 from config.checks import Names, check
 from config.extras import missing_extras
@@ -35,7 +37,9 @@ from config.outlook import look_ahead
 from config.own_catalog import read_catalog
 from config.positions import Steps, locate, pruned
 from config.problems import ConfigErrors, Mark, Problem
-from config.schema import Settings, provider_types
+from config.references import secret_files
+from config.schema import Settings
+from config.sources import Sources
 from config.storage import follow_data_folder
 from config.unset import unset_secrets
 
@@ -52,7 +56,8 @@ class Loaded:
     the embedded default. ``warnings``, ``unset`` and ``extras`` are lines of ``file:line:column: path:
     message``; ``unset`` are references to secrets that do not exist here and now, ``extras`` what needs an
     optional package that is not installed here: only the models that need them miss either. ``files`` are all
-    that were read, the main one first; none for the embedded default.
+    that were read, the main one first; none for the embedded default. ``digest`` is of their contents: the
+    same for the same files, wherever they lie; ``sources`` is all that was read, secrets included.
     """
 
     settings: Settings
@@ -62,19 +67,21 @@ class Loaded:
     unset: list[str] = field(default_factory=list)
     extras: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    digest: str = ""
+    sources: Sources = field(default_factory=Sources)
 
 
 def load(path: Path | None, *, environ: Mapping[str, str] | None = None, today: date | None = None) -> Loaded:
     """Read and check ``path``; None is the embedded default. ``environ`` is where ``env:`` secrets are looked
     for (the process's), ``today`` the day that lifetimes are judged by (UTC). Raises :class:`ConfigErrors`
     and nothing else."""
-    if path is None:
-        data = (files("config") / DEFAULT).read_bytes()
-        assembled, base = Assembled(yaml12.read(data, DEFAULT)), Path.cwd()
-    else:
-        assembled, base = assemble(os.fspath(path)), path.absolute().parent
+    assembled, base = _assembled(path)
+    sources = Sources(*(frozenset(map(os.path.abspath, x)) for x in (assembled.files, assembled.patterns)))
     today = today or datetime.now(UTC).date()
-    settings, findings = _validated(assembled, today)
+    try:
+        settings, findings = _validated(assembled, today)
+    except ConfigErrors as errors:
+        raise ConfigErrors(errors.problems, sources) from None
     return Loaded(
         settings=settings,
         base=base,
@@ -86,7 +93,19 @@ def load(path: Path | None, *, environ: Mapping[str, str] | None = None, today: 
         ],
         extras=[str(findings.here(location, message)) for location, message in missing_extras(settings)],
         files=assembled.files,
+        digest=sha256(b"".join(assembled.hashes)).hexdigest()[:12],
+        sources=sources | secret_files(settings, base),
     )
+
+
+def _assembled(path: Path | None) -> tuple[Assembled, Path]:
+    if path is None:
+        data = (files("config") / DEFAULT).read_bytes()
+        return Assembled(yaml12.read(data, DEFAULT), hashes=[sha256(data).digest()]), Path.cwd()
+    try:
+        return assemble(os.fspath(path)), path.absolute().parent
+    except ConfigErrors as errors:
+        raise ConfigErrors(errors.problems, Sources(frozenset({os.path.abspath(path)}))) from None
 
 
 def _validated(assembled: Assembled, today: date) -> tuple[Settings, Findings]:
@@ -111,7 +130,7 @@ def _validated(assembled: Assembled, today: date) -> tuple[Settings, Findings]:
     return follow_data_folder(settings), findings
 
 
-def _valid_part(root: yaml12.Node) -> tuple[Settings | None, yaml12.Node, list[Problem]]:
+def _valid_part(root: nodes.Node) -> tuple[Settings | None, nodes.Node, list[Problem]]:
     """The settings that are left when everything invalid is taken out, the tree they come from, and what was
     invalid. Later rounds only find what the first one's cuts left incomplete, which is no news."""
     problems: list[Problem] | None = None
@@ -119,7 +138,7 @@ def _valid_part(root: yaml12.Node) -> tuple[Settings | None, yaml12.Node, list[P
     cuts: set[Steps] = set(unreadable)
     while True:
         try:
-            settings = Settings.model_validate(yaml12.plain(root))
+            settings = Settings.model_validate(nodes.plain(root))
         except ValidationError as error:
             kinds = [detail["type"] for detail in error.errors(include_url=False)]
             found = list(zip(kinds, problems_of(error, root), strict=True))
@@ -137,26 +156,26 @@ def _valid_part(root: yaml12.Node) -> tuple[Settings | None, yaml12.Node, list[P
         root, cuts = pruned(root, cuts), set()
 
 
-def _unreadable(node: yaml12.Node, at: Steps = ()) -> Iterator[Steps]:
+def _unreadable(node: nodes.Node, at: Steps = ()) -> Iterator[Steps]:
     """Where values stand that the reader has told the fault of."""
-    if isinstance(node, yaml12.Unreadable):
+    if isinstance(node, nodes.Unreadable):
         yield at
-    elif isinstance(node, yaml12.Mapping):
+    elif isinstance(node, nodes.Mapping):
         for key, item in node.items.items():
             yield from _unreadable(item, (*at, key))
-    elif isinstance(node, yaml12.Sequence):
+    elif isinstance(node, nodes.Sequence):
         for index, item in enumerate(node.items):
             yield from _unreadable(item, (*at, index))
 
 
-def _uncertain(root: yaml12.Node) -> Iterator[Mark]:
+def _uncertain(root: nodes.Node) -> Iterator[Mark]:
     """The lists of entries that lose a setting because it is unreadable."""
     for steps in _unreadable(root):
         if len(steps) > 2 and isinstance(steps[-2], int):
             yield locate(root, steps[:-2]).value
 
 
-def _is_told(kind: str, steps: Steps, root: yaml12.Node, unreadable: Collection[Steps]) -> bool:
+def _is_told(kind: str, steps: Steps, root: nodes.Node, unreadable: Collection[Steps]) -> bool:
     """Whether a finding only repeats, or follows from, a fault that the reader has told."""
     if steps in unreadable:
         return True
@@ -165,15 +184,15 @@ def _is_told(kind: str, steps: Steps, root: yaml12.Node, unreadable: Collection[
     ):
         return True
     node = locate(root, steps).node
-    may_be_there = isinstance(node, yaml12.Mapping) and node.incomplete
+    may_be_there = isinstance(node, nodes.Mapping) and node.incomplete
     return may_be_there and kind in ("missing", "union_tag_not_found", "value_error")
 
 
-def _declared(root: yaml12.Node, settings: Settings, catalog: Catalog | None) -> Names:
+def _declared(root: nodes.Node, settings: Settings, catalog: Catalog | None) -> Names:
     """Names from the whole tree: a target of a provider that has a fault of its own is no second fault.
     ``catalog`` is None where not all of it can be read."""
     providers = _keys(root, "providers", settings.providers)
-    if isinstance(root, yaml12.Mapping) and (root.incomplete or "models" in root.items):
+    if isinstance(root, nodes.Mapping) and (root.incomplete or "models" in root.items):
         return Names(providers, _keys(root, "models", settings.models), catalog is not None)
     is_known = providers is not None and set(providers) == set(settings.providers)
     is_known &= catalog is not None and len(_ids(root) or ()) == len(settings.catalog)
@@ -181,34 +200,34 @@ def _declared(root: yaml12.Node, settings: Settings, catalog: Catalog | None) ->
     return Names(providers, models, catalog is not None)
 
 
-def _ids(root: yaml12.Node) -> list[str] | None:
+def _ids(root: nodes.Node) -> list[str] | None:
     """The ids under ``catalog``, also those of entries with faults; None where they cannot all be read."""
-    if not isinstance(root, yaml12.Mapping) or root.incomplete:
+    if not isinstance(root, nodes.Mapping) or root.incomplete:
         return None
     ids: list[str] = []
     for key, entries in [*root.items.items(), *root.repeated]:
         if key != "catalog":
             continue
-        if not isinstance(entries, yaml12.Sequence):
+        if not isinstance(entries, nodes.Sequence):
             return None
         for entry in entries.items:
-            name = entry.items.get("id") if isinstance(entry, yaml12.Mapping) else None
-            if not isinstance(name, yaml12.Scalar) or not isinstance(name.value, str):
+            name = entry.items.get("id") if isinstance(entry, nodes.Mapping) else None
+            if not isinstance(name, nodes.Scalar) or not isinstance(name.value, str):
                 return None
             ids.append(name.value)
     return ids
 
 
-def _keys(root: yaml12.Node, section: str, absent: Any) -> Any:
+def _keys(root: nodes.Node, section: str, absent: Any) -> Any:
     """The names in a section, also where it is written twice; None where they cannot all be read."""
-    if not isinstance(root, yaml12.Mapping) or root.incomplete:
+    if not isinstance(root, nodes.Mapping) or root.incomplete:
         return None
     written = [node for key, node in [*root.items.items(), *root.repeated] if key == section]
     if not written:
         return absent
     names: list[str] = []
     for node in written:
-        if not isinstance(node, yaml12.Mapping) or node.incomplete:
+        if not isinstance(node, nodes.Mapping) or node.incomplete:
             return None
         names += node.items
     return names

@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from config.sources import Sources
+
 _MOST_SHOWN = 200
 _MOST_COMPARED = 1000
 
@@ -51,9 +53,10 @@ class Problem:
 
 class ConfigErrors(Exception):
     """A configuration that cannot be used. ``problems`` are sorted by file and place; ``str()`` has one line
-    for each."""
+    for each. ``sources`` is what was read of it, so that a change can be waited for."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], sources: Sources | None = None) -> None:
+        self.sources = sources or Sources()
         self.problems = sorted(set(problems))
         shown = [str(problem) for problem in self.problems[:_MOST_SHOWN]]
         if len(self.problems) > _MOST_SHOWN:

@@ -18,9 +18,18 @@ from pydantic_core import CoreSchema, core_schema
 class SecretMissing(LookupError):
     """The reference names nothing that exists. ``source`` is the variable or file, safe to show."""
 
-    def __init__(self, source: str, what: str) -> None:
+    def __init__(self, source: str, what: str, *, in_file: bool = True) -> None:
         super().__init__(what)
         self.source = source
+        self.in_file = in_file
+
+    @property
+    def remedy(self) -> str:
+        """A sentence for whoever meets it at a running gateway, which watches files and knows no other
+        environment than the one that it was started with."""
+        if self.in_file:
+            return "Write it there; within seconds it is used"
+        return "Set it and start the gateway again"
 
 
 class Secret:
@@ -72,7 +81,9 @@ class SecretRef:
         if self.scheme == "env":
             value = (os.environ if environ is None else environ).get(self.source, "").strip()
             if not value:
-                raise SecretMissing(self.source, f"the environment variable {self.source} is not set")
+                raise SecretMissing(
+                    self.source, f"the environment variable {self.source} is not set", in_file=False
+                )
             return Secret(value)
         path = (base or Path()) / self.source
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -18,28 +18,19 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler
 
-from config.schema import Settings
 from gateway.errors import GatewayError, InvalidRequest, Unauthenticated
-from gateway.ledger.administration import Administration
-from gateway.ledger.ledger import Ledger
 
 _log = structlog.get_logger("imagegate.control")
 
 LARGEST_BODY = 64 * 1024
 
 
-def build_control_app(
-    ledger: Ledger,
-    pepper: bytes,
-    token: str,
-    settings: Settings,
-    *,
-    model_of: Callable[[str], str],
-    on_credit: Callable[[], Awaitable[None]],
-) -> Litestar:
-    """The app to serve on 127.0.0.1; every call needs ``Authorization: Bearer TOKEN``. ``model_of`` and
-    ``on_credit`` as of :class:`Administration`."""
-    administration = Administration(ledger, settings, lambda: pepper, model_of=model_of, on_credit=on_credit)
+Perform = Callable[[str, Mapping[str, object]], Awaitable[dict[str, Any]]]
+"""As :meth:`gateway.ledger.administration.Administration.perform`."""
+
+
+def build_control_app(perform: Perform, token: str) -> Litestar:
+    """The app to serve on 127.0.0.1; every call needs ``Authorization: Bearer TOKEN``."""
     expected = f"Bearer {token}".encode()
 
     def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -48,12 +39,12 @@ def build_control_app(
             raise Unauthenticated("The control token is missing or wrong.")
 
     @post("/{operation:path}", status_code=200)
-    async def perform(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    async def asked(request: Request[Any, Any, Any]) -> dict[str, Any]:
         operation = str(request.path_params["operation"]).strip("/")
-        return await administration.perform(operation, _object(await request.body()))
+        return await perform(operation, _object(await request.body()))
 
     return Litestar(
-        [perform],
+        [asked],
         guards=[guard],
         exception_handlers={GatewayError: _refused, HTTPException: _not_understood, Exception: _failed},
         openapi_config=None,

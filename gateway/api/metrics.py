@@ -7,37 +7,29 @@ none and nobody but this machine can ask.
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections.abc import Awaitable, Callable
 
 from litestar.types import HTTPScope, Receive, Send
 
-from config.schema import ServerSettings
 from gateway.api.errors import not_allowed
+from gateway.api.operators import Operators
 from gateway.api.replies import reply
 from gateway.api.request_ids import mark_of
 from gateway.errors import NotFound, Unauthenticated
-
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Look = Callable[[], Awaitable[None]]
 Exposition = Callable[[str], tuple[bytes, str]]
 """From an ``Accept`` header to a body and its type. It may block."""
 
 
-def is_private(server: ServerSettings) -> bool:
-    """Whether only this machine reaches the gateway: it listens on loopback, and not for a proxy."""
-    return server.host in _LOOPBACK and not server.trusted_proxies and server.public_url is None
-
-
 class Metrics:
     """``look`` brings what stands up to date, ``text`` is what is told; None: it is not told here, since
     nothing would keep others from reading it."""
 
-    def __init__(self, look: Look | None, text: Exposition | None, token: str | None) -> None:
+    def __init__(self, look: Look | None, text: Exposition | None, operators: Operators) -> None:
         self._look = look
         self._text = text
-        self._token = token
+        self._operators = operators
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
@@ -49,8 +41,7 @@ class Metrics:
                 "Authorization: Bearer.",
                 code="metrics_off",
             )
-        headers = dict(scope["headers"])
-        if self._token is not None and not _is(self._token, headers.get(b"authorization", b"")):
+        if not self._operators.include(scope["headers"]):
             raise Unauthenticated(
                 "Metrics need the gateway's metrics token (server.metrics_token), sent as "
                 "Authorization: Bearer. Keys of projects are not taken here.",
@@ -58,7 +49,7 @@ class Metrics:
             )
         if self._look is not None:
             await self._look()
-        accept = headers.get(b"accept", b"").decode("latin-1")
+        accept = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
         body, content_type = await asyncio.to_thread(self._text, accept)
         lines = [
             (b"content-type", content_type.encode("latin-1")),
@@ -67,8 +58,3 @@ class Metrics:
             (b"vary", b"accept"),
         ]
         await reply(send, 200, lines, b"" if scope["method"] == "HEAD" else body)
-
-
-def _is(token: str, authorization: bytes) -> bool:
-    scheme, _, given = authorization.partition(b" ")
-    return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), token.encode())

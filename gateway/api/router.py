@@ -1,4 +1,4 @@
-"""All routes in one application. gateway/app.py makes the parts; nothing here opens or reads anything."""
+"""All routes in one application. gateway/app/ makes the parts; nothing here opens or reads anything."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from config.schema import Settings
 from gateway.api.auth import Authenticator
 from gateway.api.base_url import BaseUrls
 from gateway.api.client_address import ClientAddresses
+from gateway.api.config_stands import InForce
 from gateway.api.deployments import Deployments
 from gateway.api.errors import handle
 from gateway.api.health import Health, Readiness, Ready
@@ -25,6 +26,7 @@ from gateway.api.media import Media
 from gateway.api.metrics import Metrics
 from gateway.api.models import Models
 from gateway.api.openapi import OpenApi
+from gateway.api.operators import Operators
 from gateway.api.request_ids import RequestIds
 from gateway.api.requests import Requests
 from gateway.api.usage import Standings, Usage
@@ -47,9 +49,10 @@ class ApiParts:
     """What the HTTP face works with. ``ready`` says whether paid work can be taken now, ``running`` whether
     any is still taken at all; ``limits`` and ``quota`` are what ``/v1/usage`` tells of, ``media`` is what
     ``/media`` gives out, ``records`` what ``/v1/images/requests`` tells of, ``metrics`` what ``/metrics``
-    does; none is served without. ``watch`` is what ``/v1/models`` tells of targets. ``watched``: requests are
-    timed, and traced by ``tracing``. ``routes`` are other rooms' handlers; ``today`` is the UTC day by which
-    models are shut down."""
+    does; none is served without. ``config`` is what ``/readyz`` says is in force, to ``operators`` the whole
+    of it. ``watch`` is what ``/v1/models`` tells of targets. ``watched``: requests are timed, and traced by
+    ``tracing``. ``routes`` are other rooms' handlers; ``today`` is the UTC day by which models are shut
+    down."""
 
     settings: Settings
     directory: ModelDirectory
@@ -65,6 +68,8 @@ class ApiParts:
     records: RecordTelling | None = None
     watch: Watch | None = None
     metrics: Metrics | None = None
+    config: InForce | None = None
+    operators: Operators = field(default_factory=lambda: Operators(None, private=False))
     watched: bool = False
     tracing: Tracing | None = None
     routes: Sequence[ControllerRouterHandler] = ()
@@ -131,7 +136,7 @@ def _other_routes(parts: ApiParts) -> list[ASGIRouteHandler]:
     routes = [
         _route([f"{prefix}/models" for prefix in (*PREFIXES, "/openai")], models, mount=True),
         _route(["/livez"], Health()),
-        _route(["/readyz"], Readiness(parts.ready, parts.running)),
+        _route(["/readyz"], Readiness(parts.ready, parts.running, parts.config, parts.operators)),
         _route(["/openapi.json"], OpenApi(VERSION, server.public_url)),
     ]
     if parts.limits is not None and parts.quota is not None:
@@ -143,7 +148,7 @@ def _other_routes(parts: ApiParts) -> list[ASGIRouteHandler]:
     if parts.metrics is not None:
         routes.append(_route(["/metrics"], parts.metrics))
     if parts.media is not None:
-        routes.append(_route(["/media"], Media(parts.media, server.read_stall), mount=True))
+        routes.append(_route(["/media"], Media(parts.media, server.read_stall, BaseUrls(server)), mount=True))
     return routes
 
 

@@ -100,6 +100,26 @@ def open_control(config: Path | None, data: Path | None) -> Iterator[Control]:
         raise click.ClickException(str(error)) from None
 
 
+def running_server(folder: Path) -> Control:
+    """The server that runs on this data folder. Ends the command where there is none."""
+    nobody = click.ClickException(
+        f"No imagegate serves on the data folder {folder}. Name the configuration that it was started with "
+        "by --config, or its folder by --data."
+    )
+    if not folder.is_dir():
+        raise nobody
+    try:
+        found = _take(folder)
+    except OSError as error:
+        raise click.ClickException(str(error)) from None
+    if isinstance(found, InUse):
+        if found.control is None:
+            raise click.ClickException(str(found))
+        return _Server(found.control, found.pid)
+    found.release()
+    raise nobody
+
+
 def _take(folder: Path) -> HeldLock | InUse:
     """The lock, or whose it is. A holder without an address is a command at work or a server that is
     starting: both are waited for."""

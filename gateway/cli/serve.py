@@ -6,30 +6,36 @@ import asyncio
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 import structlog
 import uvloop
 
-from config.drain import grace_of
+from config.limits import LimitSettings
 from config.loader import ConfigErrors, Loaded, load
-from config.schema import LimitSettings, Settings
+from config.schema import Settings
 from config.secrets import SecretMissing
+from config.sources import Signature
 from config.storage import with_data_folder
 from gateway import process
 from gateway.api.control import build_control_app
-from gateway.app import Gateway, open_gateway
+from gateway.app.gateway import Gateway, open_gateway
+from gateway.app.reloading import Reloading
 from gateway.cli.server import Server, address_of, listen
 from gateway.cli.stopping import Stopping, Times
 from gateway.cli.welcome import first_key, welcome
 from gateway.engine.abandoned import abandon
 from gateway.errors import GatewayError
+from gateway.ledger.administration import Administration
 from gateway.ledger.lock import HeldLock, take_data_folder
 from gateway.ledger.refusals import ControlAddress, LedgerRefused
+from gateway.quota.errors import UnsafeStore
 from gateway.telemetry import log
 
 _log = structlog.get_logger("imagegate")
@@ -64,12 +70,14 @@ def serve(
     every OpenAI image model when OPENAI_API_KEY is set.
     """
     log.configure()
+    read = partial(_settings, config, host, port, data, daily_limit)
     try:
-        loaded = _settings(config, host, port, data, daily_limit)
-        sys.exit(uvloop.run(_serve(loaded, embedded=config is None)))
+        loaded = read()
+        signature = loaded.sources.signature()
+        sys.exit(uvloop.run(_serve(loaded, signature, read, embedded=config is None)))
     except ConfigErrors as errors:
         _refuse(str(errors))
-    except (LedgerRefused, SecretMissing, GatewayError, OSError, ValueError) as error:
+    except (LedgerRefused, SecretMissing, GatewayError, UnsafeStore, OSError, ValueError) as error:
         _refuse(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
@@ -98,7 +106,7 @@ def _settings(
     return replace(loaded, settings=settings)
 
 
-async def _serve(loaded: Loaded, *, embedded: bool) -> int:
+async def _serve(loaded: Loaded, signature: Signature, read: Callable[[], Loaded], *, embedded: bool) -> int:
     settings = loaded.settings
     process.tune_allocator()
     files = process.raise_file_limit()
@@ -110,13 +118,18 @@ async def _serve(loaded: Loaded, *, embedded: bool) -> int:
     lock = take_data_folder(data)
     try:
         listener = listen(settings.server.host, settings.server.port)
-        async with open_gateway(loaded) as gateway, _controlled(gateway, lock):
-            server = Server(gateway.app, listener, connections=settings.server.max_connections)
-            stopping = _on_signals(gateway, server)
+        async with AsyncExitStack() as stack:
+            gateway = await stack.enter_async_context(open_gateway(loaded))
+            reloading = Reloading(gateway, read, loaded, signature)
+            await stack.enter_async_context(_controlled(gateway, reloading, lock))
+            server = Server(gateway, listener, connections=settings.server.max_connections)
+            stopping = _on_signals(gateway, reloading, server)
             address = address_of(listener)
             key = await first_key(gateway, data)
             process.settle()
             welcome(gateway, loaded, address, key, embedded=embedded)
+            if settings.server.watch:
+                await stack.enter_async_context(reloading.watched())
             _log.info(f"listening on {address}")
             await _run(gateway, server, stopping)
     finally:
@@ -125,18 +138,27 @@ async def _serve(loaded: Loaded, *, embedded: bool) -> int:
 
 
 @asynccontextmanager
-async def _controlled(gateway: Gateway, lock: HeldLock) -> AsyncIterator[None]:
+async def _controlled(gateway: Gateway, reloading: Reloading, lock: HeldLock) -> AsyncIterator[None]:
     """Commands may ask this process for what its ledger holds, until it ends."""
     listener = listen("127.0.0.1", 0)
     token = secrets.token_urlsafe(32)
-    operations = build_control_app(
-        gateway.ledger,
-        gateway.pepper,
-        token,
-        gateway.settings,
-        model_of=gateway.limits.model_of,
-        on_credit=gateway.keeping.credited,
-    )
+
+    async def perform(operation: str, body: Mapping[str, object]) -> dict[str, Any]:
+        if operation == "reload":
+            return (await reloading.reload("command")).whole()
+        if operation == "reload/status":
+            return reloading.stands.whole()
+        # Made anew for each: projects and models are those of the configuration in force.
+        administration = Administration(
+            gateway.ledger,
+            gateway.settings,
+            lambda: gateway.pepper,
+            model_of=gateway.limits.model_of,
+            on_credit=gateway.keeping.credited,
+        )
+        return await administration.perform(operation, body)
+
+    operations = build_control_app(perform, token)
     server = Server(operations, listener)
     serving = asyncio.create_task(server.run_until_closed())
     lock.publish(ControlAddress(address_of(listener), token))
@@ -147,12 +169,22 @@ async def _controlled(gateway: Gateway, lock: HeldLock) -> AsyncIterator[None]:
         await server.end(serving, _CONTROL_SECONDS)
 
 
-def _on_signals(gateway: Gateway, server: Server) -> Stopping:
-    drain = gateway.settings.server.drain
-    times = Times(drain.delay, grace_of(drain, gateway.settings.routing))
+def _on_signals(gateway: Gateway, reloading: Reloading, server: Server) -> Stopping:
+    def times() -> Times:
+        return Times(gateway.settings.server.drain.delay, gateway.grace)
+
     stopping = Stopping(gateway.engine.running, server, times)
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.told, number)
+        loop.add_signal_handler(number, stopping.told, number)
+    tasks: set[asyncio.Task[object]] = set()
+
+    def reload() -> None:
+        task: asyncio.Task[object] = loop.create_task(reloading.reload("signal"))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
     return stopping
 
 
@@ -169,7 +201,8 @@ async def _run(gateway: Gateway, server: Server, stopping: Stopping) -> None:
         with suppress(TimeoutError):  # then the next start, or the end of their leases, finds them
             async with asyncio.timeout(_ABANDON_SECONDS):
                 await gateway.engine.running.cancel()
-                await abandon(gateway.keeping.keeper, gateway.ledger, gateway.keeping.store)
+                keeping, cut = gateway.keeping, gateway.engine.running.cut
+                await abandon(keeping.keeper, gateway.ledger, keeping.store, cut)
 
 
 def _with_daily_limit(settings: Settings, text: str) -> Settings:

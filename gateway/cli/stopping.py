@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -33,12 +34,14 @@ class Times:
 
 
 class Stopping:
-    """Drains one server: call :meth:`told` for each signal, and await :meth:`until_done`."""
+    """Drains one server: call :meth:`told` for each signal, and await :meth:`until_done`. ``times`` are asked
+    for when the drain begins."""
 
-    def __init__(self, running: Running, server: Server, times: Times) -> None:
+    def __init__(self, running: Running, server: Server, times: Callable[[], Times]) -> None:
         self._running = running
         self._server = server
-        self._times = times
+        self._times_now = times
+        self._times = times()
         self._begun = asyncio.Event()
         self._drain: asyncio.Task[bool] | None = None
 
@@ -48,6 +51,7 @@ class Stopping:
             _log.warning("stopping at once", running=len(self._running))
             self._drain.cancel()
             return
+        self._times = self._times_now()
         self._running.drain()
         self._server.connections.part()
         # It may take minutes, and somebody who sees nothing reaches for kill -9.

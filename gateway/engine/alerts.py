@@ -96,6 +96,10 @@ class Alerts:
         self._gone: dict[str, None] = {}
         self._waiting: dict[str, asyncio.Task[None]] = {}
 
+    def reconfigured(self, messenger: Messenger | None) -> None:
+        """Another messenger from now on, for what is not on its way yet."""
+        self._messenger = messenger
+
     def consider(
         self, standings: Sequence[Standing], bindings: Sequence[Binding] = (), *, now: datetime
     ) -> None:

@@ -7,15 +7,19 @@ replicas, and whoever finds it cold rebuilds it. What happens is logged by its n
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from time import monotonic
 
 import msgspec
 import structlog
 
+from config.limits import UnknownSettings
 from config.schema import Settings
 from gateway.engine.record import LedgerRecord
 from gateway.engine.rules import rules_of
@@ -24,7 +28,9 @@ from gateway.images.amounts import dollars
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.unknowns import UnknownPolicy
 from gateway.quota.away import GuardedStore
-from gateway.quota.keeper import Keeper, Kept
+from gateway.quota.connection import UrlNow
+from gateway.quota.holds import Line
+from gateway.quota.keeper import DRIFT_SECONDS, Keeper, Kept
 from gateway.quota.local import LocalQuotaStore
 from gateway.quota.of_settings import LimitBook, away_of, calendar_of
 from gateway.quota.redis import RedisQuotaStore
@@ -38,10 +44,36 @@ _ZONES = "zone_history"
 _log = structlog.get_logger("imagegate.quota")
 
 
+@dataclass(slots=True)
+class _Terms:
+    """What the configuration in force says of limits and of what stays unknown."""
+
+    book: LimitBook
+    unknown: UnknownSettings
+    learning: dict[str, float] = field(default_factory=dict)
+    """Limits that came while calls ran which do not know of them, and when the last of these has ended."""
+
+    def is_learning(self, line: Line) -> bool:
+        return monotonic() < self.learning.get(_for_anybody(line.counter), 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Keeping:
     store: GuardedStore
     keeper: Keeper
+    _terms: _Terms
+
+    def reconfigured(self, book: LimitBook, unknown: UnknownSettings, longest_call: float) -> None:
+        """Other limits count from now on; :meth:`counted` tells the store what was spent under them. What
+        calls of before spend is told by the drift check, and no drift; they last so many seconds at most."""
+        until = monotonic() + longest_call + 2 * DRIFT_SECONDS
+        self._terms.learning.update(dict.fromkeys(_counters(book) - _counters(self._terms.book), until))
+        self._terms.book, self._terms.unknown = book, unknown
+
+    async def counted(self) -> None:
+        """The counters of all limits say what the ledger does, those of new ones too. Raises
+        :class:`Unavailable`."""
+        await self.keeper.drift()
 
     async def credited(self) -> None:
         """A credit was entered: its room is there when this returns. Where the store or the ledger is away,
@@ -54,32 +86,40 @@ class Keeping:
 
 @asynccontextmanager
 async def open_keeping(
-    settings: Settings, quota_url: str | None, ledger: Ledger, book: LimitBook
+    settings: Settings, quota_url: str | None, ledger: Ledger, book: LimitBook, now: UrlNow | None = None
 ) -> AsyncIterator[Keeping]:
-    """Everything runs when this yields; a local store has been rebuilt by then. Raises
-    :class:`gateway.quota.errors.UnsafeStore` for a Redis that may evict counters."""
+    """Everything runs when this yields; a local store has been rebuilt by then. ``now`` is how the Redis is
+    logged in at now. Raises :class:`gateway.quota.errors.UnsafeStore` for a Redis that may evict counters."""
     calendar = await _calendar(settings, ledger)
     inner: QuotaStore
-    record = LedgerRecord(ledger, lambda: rules_of(book), lambda: inner.calendar, name_of=book.model_of)
+    terms = _Terms(book, settings.organization.unknown)
+    record = LedgerRecord(
+        ledger,
+        lambda: rules_of(terms.book),
+        lambda: inner.calendar,
+        name_of=lambda model: terms.book.model_of(model),
+    )
     if quota_url is None:
         inner = LocalQuotaStore(calendar)
     else:
         # Counters are named after the ledger: another one that shares the Redis must never rebuild ours.
         inner = RedisQuotaStore.connect(
-            quota_url, record.epoch, calendar=calendar, organization=ledger.instance_id
+            quota_url, record.epoch, calendar=calendar, organization=ledger.instance_id, now=now
         )
     # One per process and not per database: two replicas must not take each other's slices for their own.
     store = GuardedStore(inner, away_of, replica=secrets.token_hex(6))
-    keeper = Keeper(store, record, _tell)
-    resolving = asyncio.create_task(_resolve(record, settings), name="resolve-unknown")
+    keeper = Keeper(store, record, partial(_tell, terms))
+    resolving = asyncio.create_task(_resolve(record, terms), name="resolve-unknown")
     try:
         with suppress(
             Unavailable
         ):  # a Redis that is away: limits say what that means, the keeper tries again
             await store.start()
             await keeper.warm()
+            if quota_url is not None:
+                await keeper.drift()  # limits that are new with this start have counted nothing yet
         keeper.start()
-        yield Keeping(store, keeper)
+        yield Keeping(store, keeper, terms)
     finally:
         resolving.cancel()
         await asyncio.gather(resolving, return_exceptions=True)
@@ -102,10 +142,10 @@ async def _calendar(settings: Settings, ledger: Ledger) -> Calendar:
     return calendar
 
 
-async def _resolve(record: LedgerRecord, settings: Settings) -> None:
+async def _resolve(record: LedgerRecord, terms: _Terms) -> None:
     """End, by the organisation's policy, what stayed unknown for too long."""
-    unknown = settings.organization.unknown
     while True:
+        unknown = terms.unknown
         try:
             for each in await record.resolve(timedelta(seconds=unknown.after), _POLICIES[unknown.then]):
                 cost = None if each.cost is None else dollars(each.cost)
@@ -117,7 +157,17 @@ async def _resolve(record: LedgerRecord, settings: Settings) -> None:
         await asyncio.sleep(RESOLVE_SECONDS)
 
 
-def _tell(kept: Kept) -> None:
+def _counters(book: LimitBook) -> set[str]:
+    limits = [*book.all_limits(datetime.now(UTC)), *(limit for *_, limit in book.of_each_end_user())]
+    return {_for_anybody(limit.counter) for limit in limits}
+
+
+def _for_anybody(counter: str) -> str:
+    """A counter's name, without whose it is where each end user has one."""
+    return re.sub(r"^(user:[^:]*):[^:]*:[^@|]*", r"\1", counter)
+
+
+def _tell(terms: _Terms, kept: Kept) -> None:
     """What the keeper did, for logs and metrics."""
     if isinstance(kept.failure, Unavailable):
         _log.warning("limit_state_unprovable", step=kept.step, code=kept.failure.code)
@@ -128,6 +178,9 @@ def _tell(kept: Kept) -> None:
             meters.lease_reaped.add(1, {"to": moved.after.value})
             _log.warning("lease_reaped", attempt_id=moved.rid, to=moved.after.value)
     for drift in kept.drifts:
+        if terms.is_learning(drift.line):
+            _log.info("limit_learnt", counter=drift.line.counter, amount=drift.line.amount)
+            continue
         meters.ledger_drift.add(1, {"raised": drift.raised})
         _log.error(
             "ledger_drift",

@@ -70,6 +70,13 @@ class Courier:
         self._origins = origins
         self._waiting = asyncio.Event()
 
+    def reconfigured(
+        self, poster: Poster, destinations: Mapping[str, Destination], origins: Sequence[str]
+    ) -> None:
+        """Other addresses from now on, also for messages that wait."""
+        self._poster, self._destinations, self._origins = poster, destinations, origins
+        self._waiting.set()
+
     def wake(self) -> None:
         """There is a message."""
         self._waiting.set()
@@ -77,9 +84,6 @@ class Courier:
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
         """While this is open, messages are delivered."""
-        if not self._destinations:
-            yield
-            return
         task = asyncio.create_task(self._run(), name="outbox")
         try:
             yield
@@ -89,6 +93,10 @@ class Courier:
 
     async def _run(self) -> None:
         while True:
+            if not self._destinations:  # there is nobody to tell, and no reason to ask the ledger
+                await self._waiting.wait()
+                self._waiting.clear()
+                continue
             try:
                 while await self.deliver():
                     pass

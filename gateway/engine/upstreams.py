@@ -8,6 +8,7 @@ from time import perf_counter
 
 import structlog
 
+from config.accounts.account import ProviderCommon
 from gateway.routing.admission_queue import AdmissionQueue, NoPlace, Refusal
 from gateway.routing.concurrency import ConcurrencyCap
 from gateway.routing.failure import Failure
@@ -35,17 +36,33 @@ class TurnedAway(ProviderError):
         super().__init__(Kind.OVERLOADED, Certainty.NOT_SENT, "This gateway is being restarted.")
 
 
+class Places:
+    """The line before one account, and how long its calls take. It outlasts changes of the account's
+    settings: what is under way there counts, whichever of them it was sent with."""
+
+    def __init__(self, max_in_flight: int | None = None, max_queue: int = 100) -> None:
+        self._seconds = Decayed(HALF_LIFE)
+        self.line = AdmissionQueue(ConcurrencyCap(max_in_flight), max_queue, self._mean)
+
+    def took(self, seconds: float, now: float) -> None:
+        self._seconds.add(seconds, now)
+
+    def _mean(self) -> float | None:
+        now = perf_counter()
+        if self._seconds.weight(now) < _KNOWN:
+            return None
+        return self._seconds.mean(now, prior=0.0, worth=0.0)
+
+
 class Upstream:
     """One account. ``keys`` are the same provider with one of its keys each, at least one."""
 
-    def __init__(
-        self, name: str, keys: Sequence[Provider], *, max_in_flight: int | None = None, max_queue: int = 100
-    ) -> None:
+    def __init__(self, name: str, keys: Sequence[Provider], places: Places | None = None) -> None:
         self.name = name
         self._keys = keys
         self._ring = KeyRing(len(keys))
-        self._seconds = Decayed(HALF_LIFE)
-        self.line = AdmissionQueue(ConcurrencyCap(max_in_flight), max_queue, self._mean)
+        self._places = places or Places()
+        self.line = self._places.line
 
     @asynccontextmanager
     async def call(self, p95: float | None, patience: float) -> AsyncIterator[Provider]:
@@ -87,7 +104,7 @@ class Upstream:
     def _succeeded(self, number: int, began: float) -> None:
         now = perf_counter()
         self._ring.succeeded(number)
-        self._seconds.add(now - began, now)
+        self._places.took(now - began, now)
         self.line.cap.succeeded()
 
     def _failed(self, number: int, failure: Failure, began: float, in_flight: int) -> None:
@@ -100,27 +117,34 @@ class Upstream:
         if limited and failure.retry_after is None:
             self.line.cap.refused(in_flight, began, now)
 
-    def _mean(self) -> float | None:
-        now = perf_counter()
-        if self._seconds.weight(now) < _KNOWN:
-            return None
-        return self._seconds.mean(now, prior=0.0, worth=0.0)
+
+Upstreams = Mapping[str, Upstream]
+"""All accounts that can be called, by name."""
 
 
-class Upstreams:
-    """All of them, by name. One per process."""
+class Lines:
+    """The lines before all accounts there have been. One per process."""
 
-    def __init__(self, upstreams: Mapping[str, Upstream]) -> None:
-        self._upstreams = upstreams
+    def __init__(self) -> None:
+        self._places: dict[str, Places] = {}
+        self._is_over = False
 
-    def __getitem__(self, name: str) -> Upstream:
-        return self._upstreams[name]
+    def before(self, account: str) -> Places:
+        """The one before this account; its bounds are the caller's to set."""
+        found = self._places.get(account)
+        if found is None:
+            found = self._places[account] = Places()
+            if self._is_over:
+                found.line.turn_away(TurnedAway())
+        return found
+
+    def reconfigured(self, accounts: Mapping[str, ProviderCommon]) -> None:
+        """The lines are as long, and let as many through, as these settings say."""
+        for name, account in accounts.items():
+            self.before(name).line.reconfigured(account.max_in_flight, account.max_queue)
 
     def turn_away(self) -> None:
         """The process is about to end: nobody who waits for a place is sent any more."""
-        for upstream in self._upstreams.values():
-            upstream.line.turn_away(TurnedAway())
-
-    async def aclose(self) -> None:
-        for upstream in self._upstreams.values():
-            await upstream.aclose()
+        self._is_over = True
+        for places in self._places.values():
+            places.line.turn_away(TurnedAway())

@@ -1,0 +1,135 @@
+"""Taking over a changed configuration while serving.
+
+Every second its files, those that it includes and those of its secrets are looked at (config/sources.py).
+What has changed and then stood still for a look is read and checked as at a start, and taken over wholly or
+not at all. A command and SIGHUP do the same at once. What is refused is an error in the log with every
+reason, ``config_rejected``, and a metric; requests and readiness know nothing of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import structlog
+
+from config.loader import ConfigErrors, Loaded
+from config.references import Seen, seen
+from config.sources import Signature
+from gateway.api.config_stands import ConfigStands, Refused
+from gateway.app.gateway import Gateway
+from gateway.errors import GatewayError
+from gateway.telemetry import meters
+
+LOOK_SECONDS = 1.0
+
+_log = structlog.get_logger("imagegate.config")
+
+
+class Reloading:
+    """One per process. ``load`` reads the configuration as at the start, command line included; ``loaded`` is
+    what it gave then, and ``signature`` its sources' from before anything of it was used."""
+
+    def __init__(
+        self, gateway: Gateway, load: Callable[[], Loaded], loaded: Loaded, signature: Signature
+    ) -> None:
+        self._gateway = gateway
+        self._load = load
+        self._sources = loaded.sources
+        self._signature = signature
+        self._one_at_a_time = asyncio.Lock()
+
+    @property
+    def stands(self) -> ConfigStands:
+        return self._gateway.config.now
+
+    async def reload(self, because: str) -> ConfigStands:
+        """Read everything anew, and serve with it from the next request on. What cannot be served with is
+        refused, and the answer says why. Raises nothing."""
+        async with self._one_at_a_time:
+            # Before it is read: what changes while it is read is read once more.
+            self._signature = await asyncio.to_thread(self._sources.signature)
+            try:
+                loaded = await asyncio.to_thread(self._load)
+            except ConfigErrors as errors:
+                self._sources |= errors.sources
+                return self._refused([str(problem) for problem in errors.problems])
+            except (OSError, ValueError, LookupError) as error:
+                return self._refused([str(error)])
+            if loaded.sources != self._sources:
+                self._signature = await asyncio.to_thread(loaded.sources.signature)
+                self._sources = loaded.sources
+            found = seen(loaded.settings, loaded.base)
+            if lost := _lost(found, self._gateway.secrets):
+                return self._refused(lost)
+            if self._gateway.serves_with(loaded, found):
+                return self._unchanged()
+            return await self._taken_over(loaded, because)
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Changes are taken over while this is open."""
+        watching = asyncio.create_task(self._watch(), name="watch-config")
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        before = self._signature
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                now = await asyncio.to_thread(self._sources.signature)
+                # A file that is just being written is left to be finished.
+                if now != self._signature and now == before:
+                    await self.reload("files")
+                before = now
+            except Exception:
+                _log.exception("config_not_watched")
+
+    async def _taken_over(self, loaded: Loaded, because: str) -> ConfigStands:
+        try:
+            stands = await self._gateway.take_over(loaded, because)
+        except GatewayError as error:
+            return self._refused([error.message])
+        except (OSError, ValueError, LookupError) as error:
+            return self._refused([str(error)])
+        except Exception as error:
+            _log.exception("config_not_taken_over")
+            return self._refused([f"imagegate failed at it ({type(error).__name__}); its log says where"])
+        meters.config_reloads.add(1, {"outcome": "applied"})
+        _log.info("config_applied", version=stands.version, digest=stands.digest, because=because)
+        for warning in loaded.warnings:
+            _log.warning("config", detail=warning)
+        if stands.waiting:
+            _log.warning("config_waits_for_restart", settings=list(stands.waiting))
+        return stands
+
+    def _unchanged(self) -> ConfigStands:
+        meters.config_reloads.add(1, {"outcome": "unchanged"})
+        if self.stands.refused is not None:
+            _log.info("config_as_before", version=self.stands.version, digest=self.stands.digest)
+            self._gateway.keep(replace(self.stands, refused=None))
+        return self.stands
+
+    def _refused(self, problems: Sequence[str]) -> ConfigStands:
+        meters.config_reloads.add(1, {"outcome": "refused"})
+        _log.error("config_rejected", kept_version=self.stands.version, problems=list(problems))
+        self._gateway.keep(replace(self.stands, refused=Refused(datetime.now(UTC), tuple(problems))))
+        return self.stands
+
+
+def _lost(now: Seen, before: Seen) -> list[str]:
+    """Secrets that were there and are not: somebody is in the middle of something. At a start they would
+    switch off a model or a key; here what works goes on working."""
+    there = {text for text, found in before.values() if found is not None}
+    return [
+        f"{text} led to a secret and now to nothing; put it back, or take the setting out"
+        for text in dict.fromkeys(text for text, found in now.values() if found is None)
+        if text in there
+    ]
