@@ -17,16 +17,12 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from config.counting import AutoChoice, Counting
-from config.inputs import Inputs as Inputs
+from config.inputs import Inputs
+from config.nodes import plain
 from config.prices import PriceVersion, Source, in_force
-from config.sizing import AnySizing as AnySizing
-from config.sizing import FreeSizing as FreeSizing
-from config.sizing import InputSizing as InputSizing
-from config.sizing import ListedSizing as ListedSizing
-from config.sizing import RatioSizing as RatioSizing
-from config.sizing import Sizing as Sizing
+from config.sizing import AnySizing, Sizing
 from config.units import Strict
-from config.yaml12 import plain, read
+from config.yaml12 import read
 
 
 class Extension(Strict):
@@ -52,6 +48,10 @@ class CatalogModel(Strict):
     aliases: list[str] = Field([], description="Dated names of the same model.")
     operations: list[Literal["generations", "edits"]]
     sizing: Sizing
+    edit_sizing: Sizing | None = Field(None, description="Of edits, where it differs.")
+    single_edit_sizing: Sizing | None = Field(
+        None, description="Of edits of one picture, where it differs from that of several."
+    )
     qualities: list[str] = Field(description="Accepted values, in the order of OpenAI's messages.")
     output_formats: list[str] = Field(description="Accepted values, in the order of OpenAI's messages.")
     backgrounds: list[str] = Field(["transparent", "opaque", "auto"])
@@ -73,6 +73,8 @@ class CatalogModel(Strict):
     values: dict[str, list[str]] = Field(
         {}, description="Accepted values of a field, where they are fewer than the dialect's."
     )
+    needs: list[str] = Field([], description="Fields without which it does nothing.")
+    needs_one_of: list[str] = Field([], description="Fields of which it needs one, other than 0.")
     variants: dict[str, str] = Field(
         {}, description="Adapter type to the entry that describes this model there, where it differs."
     )
@@ -92,7 +94,17 @@ class CatalogModel(Strict):
         for name in self.extensions:
             if name not in self.fields:
                 raise ValueError(f"extensions describes {name}, which is not one of the fields")
+        for name in (*self.needs, *self.needs_one_of):
+            if name not in self.fields:
+                raise ValueError(f"it needs {name}, which is not one of the fields")
         return self
+
+    def sizing_of(self, operation: str, pictures: int) -> Sizing:
+        """What it makes in an operation (``generations``, ``edits``) with so many input pictures."""
+        if operation != "edits":
+            return self.sizing
+        single = self.single_edit_sizing if pictures == 1 else None
+        return single or self.edit_sizing or self.sizing
 
     def price_on(self, day: date) -> PriceVersion | None:
         """The version in force on a day (UTC), or None where nothing is known."""

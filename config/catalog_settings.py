@@ -35,6 +35,10 @@ class CatalogSettings(Strict):
         None, min_length=1, description="What it serves."
     )
     sizing: Sizing | None = Field(None, description="Which sizes it makes.")
+    edit_sizing: Sizing | None = Field(None, description="Which sizes edits come in, where that differs.")
+    single_edit_sizing: Sizing | None = Field(
+        None, description="Of edits of one picture, where it differs from that of several."
+    )
     qualities: list[str] | None = Field(None, description="Values of quality; none: any.")
     output_formats: list[str] | None = Field(None, description="Values of output_format; none: any.")
     backgrounds: list[str] | None = Field(None, description="Values of background; none: any.")
@@ -50,6 +54,10 @@ class CatalogSettings(Strict):
     passthrough: bool | None = Field(None, description="Whether fields that nobody knows may be sent on.")
     values: dict[str, list[str]] | None = Field(
         None, description="Accepted values of a field, where they are fewer than the dialect's."
+    )
+    needs: list[str] | None = Field(None, description="Fields without which it does nothing.")
+    needs_one_of: list[str] | None = Field(
+        None, description="Fields of which it needs one, with a value other than 0."
     )
     variants: dict[str, str] | None = Field(
         None, description="Provider type to the entry that describes this model there, where it differs."

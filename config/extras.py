@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 
+from config.accounts.bedrock import BedrockProvider
+from config.accounts.google import VertexProvider
+from config.accounts.kinds import ProviderSettings
 from config.findings import Location
-from config.schema import BedrockProvider, ProviderSettings, Settings, VertexProvider
+from config.schema import Settings
 
 _PACKAGES: Mapping[str, str] = {
     "bedrock": "botocore",

@@ -41,6 +41,9 @@ class Inputs(Strict):
     )
     formats: list[str] = Field(["png", "webp", "jpeg"], description="None: any.")
     max_bytes: int = Field(50 * 10**6, ge=1, description="Of one picture.")
+    max_total_bytes: int | None = Field(
+        None, ge=1, description="Of all pictures of one edit, mask and markup included."
+    )
     longest_edge: int | None = Field(
         None, ge=1, description="Pixels; larger pictures are scaled down to it before they are sent."
     )

@@ -8,11 +8,14 @@ from datetime import date, datetime, timedelta
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from config.counters import counters_address
 from config.findings import Findings, Location
 from config.limits import LimitSettings
+from config.organization import OrganizationSettings, ProjectSettings
 from config.problems import quoted
-from config.schema import OrganizationSettings, ProjectSettings, Settings
+from config.schema import Settings
 
+_IN_THE_OPEN = "holds a password; put the whole address into a variable and write env:NAME here"
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _NEVER_A_NAME = {"authorization", "proxy-authorization", "cookie", "api-key", "x-imagegate-tags"}
 
@@ -136,18 +139,12 @@ def _check_counters(quota: str, findings: Findings) -> None:
             findings.problem(location, "expected env:NAME or file:PATH")
         return
     try:
-        parts = urlsplit(quota)
-        _ = parts.port
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("redis", "rediss") or not parts.hostname or re.search(r"\s", quota):
-        findings.problem(location, "expected local, redis://HOST:PORT/DB, rediss://…, env:NAME or file:PATH")
-    elif parts.password is not None or "password=" in parts.query:
-        findings.problem(
-            location, "holds a password; put the whole address into a variable and write env:NAME here"
-        )
-    elif not re.fullmatch(r"(/\d*)?", parts.path):
-        findings.problem(location, "what follows the port is a database's number, such as /0")
+        address = counters_address(quota)
+    except ValueError as wrong:
+        findings.problem(location, _IN_THE_OPEN if "password=" in quota else str(wrong))
+        return
+    if address.has_password:
+        findings.problem(location, _IN_THE_OPEN)
 
 
 def look_at_limits(settings: Settings, today: date, findings: Findings) -> None:

@@ -13,10 +13,11 @@ from config.catalog import Catalog, CatalogModel, load_catalog
 from config.drain import LAST_SECONDS, grace_of
 from config.findings import Findings, Location
 from config.limit_checks import limit_lists, look_at_limits
+from config.models import ModelSettings
 from config.names import public_models
 from config.own_prices import priced
 from config.problems import did_you_mean, listed, quoted
-from config.schema import ModelSettings, Settings
+from config.schema import Settings
 
 OLD_AFTER_DAYS = 180
 

@@ -36,7 +36,7 @@ def read_catalog(
     faults: list[Fault] = []
     for index, settings in _ordered(own):
         found = list(_faults(index, own, entries, types))
-        if not found:
+        if not found and not _names_a_faulty_one(settings, own, entries):
             try:
                 entries[settings.id] = _entry(settings, entries)
             except ValidationError as error:
@@ -79,6 +79,26 @@ def _circle(settings: CatalogSettings, own: Sequence[CatalogSettings]) -> str | 
             "it extends itself; without extends it corrects the catalog's entry of this id, if there is one"
         )
     return f"{' extends '.join([*way, name])}, in a circle; let one of them start from another entry"
+
+
+def _round(settings: CatalogSettings, own: Sequence[CatalogSettings]) -> str | None:
+    """What is wrong where an entry is made from itself by way of prices; None where it is not."""
+    sources = {other.id: _sources(other) for other in own}
+    prices = {price.like for price in settings.prices or []}
+    ways = [[settings.id, settings.id]] if settings.id in prices else []
+    open_ways, seen = [[settings.id]], set[str]()
+    while open_ways and not ways:
+        way = open_ways.pop(0)
+        for name in sorted(sources.get(way[-1], ())):
+            if name == settings.id:
+                ways.append([*way, name])
+            elif name not in seen:
+                seen.add(name)
+                open_ways.append([*way, name])
+    if not ways:
+        return None
+    shortest = min(ways, key=len)
+    return f"goes round in a circle: {' → '.join(shortest)}; give one of them prices of its own"
 
 
 def _entry(settings: CatalogSettings, entries: dict[str, CatalogModel]) -> CatalogModel:
@@ -126,6 +146,11 @@ def _faults(
         yield ("extends",), circle
     elif settings.extends is not None and settings.extends not in (*entries, *ids):
         yield ("extends",), _no_entry(settings.extends, entries)
+    elif settings.extends is not None and settings.extends not in entries:
+        # It stands in this file and cannot be read before this one.
+        around = _round(settings, own)
+        if around is not None:
+            yield ("extends",), around
     for place, name in enumerate(settings.aliases or []):
         owners = [entry.id for entry in entries.values() if name in (entry.id, *entry.aliases)]
         if any(other != settings.id for other in owners) or name == settings.id:
@@ -139,7 +164,22 @@ def _faults(
             )
     for place, price in enumerate(settings.prices or []):
         if price.like is not None and price.like not in _names(entries):
-            yield ("prices", place, "like"), _no_entry(price.like, entries)
+            around = _round(settings, own) if price.like in ids else None
+            if around is not None:
+                yield ("prices", place, "like"), around
+            elif price.like not in ids:
+                yield ("prices", place, "like"), _no_entry(price.like, entries)
+
+
+def _names_a_faulty_one(
+    settings: CatalogSettings, own: Sequence[CatalogSettings], entries: dict[str, CatalogModel]
+) -> bool:
+    """Whether an entry costs what one does that was left out; that one's fault is told, and is enough."""
+    names = _names(entries)
+    return any(
+        price.like is not None and price.like not in names and price.like in {other.id for other in own}
+        for price in settings.prices or []
+    )
 
 
 def _dangling(

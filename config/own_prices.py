@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date
 
+from config.accounts.kinds import ProviderSettings
 from config.catalog import Catalog, CatalogModel
 from config.prices import Origin, PriceForms, PriceSettings, PriceVersion, Source
-from config.schema import ProviderSettings
 
 
 def priced(

@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from config import marked
 from config.json_schema import document
 
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
@@ -28,12 +29,8 @@ def render() -> str:
 
 
 def renewed(text: str) -> str:
-    """A document with its tables made anew. Raises ValueError where the marks are missing."""
-    before, _, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f"the document needs {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{render()}{END}{after}"
+    """The document with its tables made anew. Raises ValueError where the marks are missing."""
+    return marked.renewed(text, BEGIN, END, render())
 
 
 def _sections(path: str, schema: Schema, root: Schema, done: set[str]) -> Iterator[str]:

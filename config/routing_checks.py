@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from config.at_account import at_account
 from config.catalog import Catalog
 from config.covering import covers
 from config.findings import Findings, Location
+from config.models import ModelSettings, TargetSettings
+from config.organization import ProjectSettings
 from config.problems import did_you_mean, listed, quoted
 from config.routing import RuleSettings, WhenSettings
-from config.schema import ModelSettings, ProjectSettings, Settings, TargetSettings
+from config.schema import Settings
 
 CheckModel = Callable[[Location, str], None]
 """Reports a public model that does not exist."""
@@ -222,9 +225,7 @@ def _check_target_when(
     if when.operation is None or account is None or here.catalog is None:
         return
     entry = here.catalog.describe(account.type, target.model or name, target.catalog or model.catalog)
-    serves: set[str] = set(entry.operations)
-    if getattr(account, "edits", True) is False:
-        serves.discard("edits")
+    serves: set[str] = set(at_account(entry, account).operations)
     if serves.isdisjoint(when.operation):
         here.findings.problem(
             (*place, "operation"),

@@ -8,8 +8,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.schema import Settings, StorageSettings
+from config.counters import SENTINEL_OPTIONS, counters_address
+from config.schema import Settings
 from config.secrets import SecretRef
+from config.storage_settings import StorageSettings
+
+POSTGRES_OPTIONS = (
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "target_session_attrs",
+    "host",
+    "port",
+    "prepared_statement_cache_size",
+)
+"""What may stand behind ``?`` in PostgreSQL's address (``gateway/ledger/postgres_url.py``)."""
 
 _DATA: str = StorageSettings.model_fields["data"].default
 
@@ -37,11 +51,28 @@ def database_url(settings: Settings, base: Path, environ: Mapping[str, str] | No
 
 def quota_url(settings: Settings, base: Path, environ: Mapping[str, str] | None = None) -> str | None:
     """Where the counters of limits are, ``env:NAME`` or ``file:PATH`` resolved; None: in the process. Raises
-    :class:`config.secrets.SecretMissing`. The result may hold a password: never log it."""
+    :class:`config.secrets.SecretMissing`, and ValueError where that is no address of counters. The result may
+    hold a password: never log it."""
     written = settings.storage.quota
-    if written.startswith(("env:", "file:")):
-        written = SecretRef(written).resolve(base, environ).reveal()
-    return None if written == "local" else written
+    if not written.startswith(("env:", "file:")):
+        return None if written == "local" else written
+    found = SecretRef(written).resolve(base, environ).reveal()
+    if found == "local":
+        return None
+    try:
+        counters_address(found)
+    except ValueError as wrong:
+        raise ValueError(f"storage.quota: what {written} holds cannot be used: {wrong}") from None
+    return found
+
+
+def without_login(url: str) -> str:
+    """A database's or a counters' URL without its user and password, and without those of the sentinels."""
+    scheme, found, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    path, asked, query = path.partition("?")
+    kept = "&".join(part for part in query.split("&") if part.partition("=")[0] not in SENTINEL_OPTIONS)
+    return f"{scheme}{found}{place.rpartition('@')[2]}{slash}{path}{asked}{kept}"
 
 
 @dataclass(frozen=True, slots=True)

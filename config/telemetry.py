@@ -24,6 +24,9 @@ class OtlpSettings(Strict):
         "sent.",
     )
     headers: dict[str, SecretRef] = Field({}, description="Sent with each message, such as authorization.")
+    ca_file: str | None = Field(
+        None, description="A PEM file of certificate authorities, instead of the built-in list."
+    )
     traces: bool = Field(True, description="Whether traces are sent.")
     metrics: bool = Field(True, description="Whether metrics are sent, besides being read at /metrics.")
     every: Seconds = Field(60.0, ge=1, le=3600, description="Between two messages with metrics.")

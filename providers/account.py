@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 from config.secrets import Secret, SecretRef
 from providers.base import Certainty, ImageRequest, ImageResult, Kind, Operation, Probe, ProviderError
+from providers.credential import Credential
 from providers.http import Reply, UpstreamClient
 from providers.openai_errors import request_id
 from providers.scrub import Scrubber
@@ -33,7 +34,8 @@ Resolve = Callable[[SecretRef], Secret]
 
 
 class Account(ABC):
-    """The common part. ``headers`` sign a call and name the account; ``secrets`` never leave in a message."""
+    """The common part. ``headers`` name the account beside what proves it; those without a value are not
+    sent."""
 
     type: str
 
@@ -41,10 +43,9 @@ class Account(ABC):
         self,
         name: str,
         client: UpstreamClient,
-        *,
         base_url: str,
-        headers: Mapping[str, str],
-        secrets: Collection[str] = (),
+        credential: Credential,
+        headers: Mapping[str, str | None] = {},
     ) -> None:
         """Raises ValueError for a ``base_url`` that is no http(s) address or holds credentials."""
         parts = urlsplit(base_url)
@@ -60,9 +61,10 @@ class Account(ABC):
         """Whether :meth:`aclose` closes the client; one that is shared is closed by who made it."""
         self.base_url = base_url.rstrip("/")
         self._client = client
-        self._headers = dict(headers)
-        self._scrub = Scrubber(secrets)
-        self._signed = bool(secrets)
+        named = {header: value for header, value in headers.items() if value}
+        self._headers = {**credential.headers, **named}
+        self._scrub = Scrubber(credential.secrets)
+        self._signed = bool(credential.secrets)
 
     # What an adapter says.
 

@@ -1,4 +1,4 @@
-"""Azure OpenAI: the same dialect at other addresses (azure-openai.md, families A and A').
+"""Azure OpenAI: the same dialect at other addresses (docs/providers/azure.md).
 
 ``form: v1`` names the deployment in the body's ``model``; ``form: deployments`` in the path, and there the
 body must not name it: gpt-image-2 fails on a ``model`` that holds a deployment's name.
@@ -6,30 +6,26 @@ body must not name it: gpt-image-2 fails on a ``model`` that holds a deployment'
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
-from config.schema import AzureOpenAIProvider, AzureResource
+from config.accounts.azure import AzureOpenAIProvider, AzureResource
+from providers.account import Resolve
 from providers.base import ImageRequest, Operation
+from providers.credential import NO_CREDENTIAL, Credential, bearer, key_in
 from providers.http import UpstreamClient
-from providers.openai_dialect import OpenAIDialect, Resolve
+from providers.openai_dialect import OpenAIDialect
 
 _DEPLOYMENTS_VERSION = "2025-04-01-preview"
 
 
-def signed(settings: AzureResource, resolve: Resolve, *, as_bearer: bool = False) -> dict[str, str]:
-    """The header that proves who calls. ``as_bearer``: a key goes as a token does."""
+def credential_of(settings: AzureResource, resolve: Resolve, *, as_bearer: bool = False) -> Credential:
+    """A resource's key or its token of Entra ID. ``as_bearer``: a key goes as a token does."""
     if settings.entra_token is not None:
-        return {"authorization": f"Bearer {resolve(settings.entra_token).reveal()}"}
+        return bearer(resolve(settings.entra_token))
     if settings.api_key is None:
-        return {}
-    key = resolve(settings.api_key).reveal()
-    return {"authorization": f"Bearer {key}"} if as_bearer else {"api-key": key}
-
-
-def secrets_of(headers: Mapping[str, str]) -> list[str]:
-    """What of :func:`signed` no message may repeat."""
-    return [value.removeprefix("Bearer ") for value in headers.values()]
+        return NO_CREDENTIAL
+    key = resolve(settings.api_key)
+    return bearer(key) if as_bearer else key_in("api-key", key)
 
 
 class AzureOpenAI(OpenAIDialect):
@@ -40,14 +36,7 @@ class AzureOpenAI(OpenAIDialect):
     def __init__(
         self, name: str, settings: AzureOpenAIProvider, client: UpstreamClient, resolve: Resolve
     ) -> None:
-        headers = signed(settings, resolve)
-        super().__init__(
-            name,
-            client,
-            base_url=settings.base_url,
-            headers=headers,
-            secrets=secrets_of(headers),
-        )
+        super().__init__(name, client, settings.base_url, credential_of(settings, resolve))
         # The portal shows the address in each of these forms.
         self._root = self.base_url.removesuffix("/v1").removesuffix("/openai")
         self._by_path = settings.form == "deployments"

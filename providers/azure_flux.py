@@ -1,4 +1,4 @@
-"""Black Forest Labs' models on Foundry (azure-openai.md, family B): BFL's fields in one call that waits, the
+"""Black Forest Labs' models on Foundry (docs/providers/azure.md): BFL's fields in one call that waits, the
 answer in OpenAI's form."""
 
 from __future__ import annotations
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from functools import partial
 from urllib.parse import quote, urlencode
 
-from config.schema import AzureFluxProvider
+from config.accounts.azure import FLUX_PATHS, AzureFluxProvider
 from config.sizing import pixels_of
 from providers.account import Account, Resolve
-from providers.azure import secrets_of, signed
+from providers.azure import credential_of
 from providers.base import (
     Certainty,
     ImageRequest,
@@ -28,14 +28,6 @@ from providers.openai_errors import refusal, request_id
 from providers.splicing import Path, as_openai
 from providers.upload import Upload
 
-_PATHS: Mapping[str, str] = {
-    "FLUX.2-pro": "flux-2-pro",
-    "FLUX.2-flex": "flux-2-flex",
-    "FLUX.1-Kontext-pro": "flux-kontext-pro",
-    "FLUX-1.1-pro": "flux-pro-1.1",
-}
-"""A model's place in the address; the body names the deployment, which is called as the model by default."""
-
 _WORDS: Mapping[str, str] = {"guidance_scale": "guidance"}
 """The common word for a field, and BFL's."""
 
@@ -48,15 +40,9 @@ class AzureFlux(Account):
     def __init__(
         self, name: str, settings: AzureFluxProvider, client: UpstreamClient, resolve: Resolve
     ) -> None:
-        headers = signed(settings, resolve, as_bearer=True)
-        super().__init__(
-            name,
-            client,
-            base_url=settings.base_url,
-            headers=headers,
-            secrets=secrets_of(headers),
-        )
-        self._paths = {**_PATHS, **settings.paths}
+        credential = credential_of(settings, resolve, as_bearer=True)
+        super().__init__(name, client, settings.base_url, credential)
+        self._paths = {**FLUX_PATHS, **settings.paths}
         self._query = urlencode({"api-version": settings.api_version})
 
     def url(self, operation: Operation, model: str) -> str:

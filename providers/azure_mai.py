@@ -1,4 +1,4 @@
-"""Microsoft's own image models on Foundry (azure-openai.md, family C): OpenAI's dialect with a size in two
+"""Microsoft's own image models on Foundry (docs/providers/azure.md): OpenAI's dialect with a size in two
 numbers, and token counts under names of their own."""
 
 from __future__ import annotations
@@ -6,33 +6,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from config.schema import AzureMAIProvider
+from config.accounts.azure import AzureMAIProvider
 from config.sizing import pixels_of
-from providers.azure import secrets_of, signed
+from providers.account import Resolve
+from providers.azure import credential_of
 from providers.base import ImageRequest, ImageResult, Operation
 from providers.http import Reply, UpstreamClient
-from providers.openai_dialect import OpenAIDialect, Resolve, kept
+from providers.openai_dialect import OpenAIDialect, kept
 from providers.openai_errors import request_id
 from providers.splicing import Path, as_openai
-from providers.unsendable import unsendable
 
 
 class AzureMAI(OpenAIDialect):
-    """``model`` is the deployment's name. An edit has one picture, and the size of that."""
+    """``model`` is the deployment's name. An edit has one picture, and the size of that: its catalog
+    entry says so, and none is sent."""
 
     type = "azure-mai"
 
     def __init__(
         self, name: str, settings: AzureMAIProvider, client: UpstreamClient, resolve: Resolve
     ) -> None:
-        headers = signed(settings, resolve)
-        super().__init__(
-            name,
-            client,
-            base_url=settings.base_url,
-            headers=headers,
-            secrets=secrets_of(headers),
-        )
+        super().__init__(name, client, settings.base_url, credential_of(settings, resolve))
         self._query = f"?{urlencode({'api-version': settings.api_version})}" if settings.api_version else ""
 
     def url(self, operation: Operation, model: str) -> str:
@@ -48,12 +42,6 @@ class AzureMAI(OpenAIDialect):
         pixels = pixels_of(size) if isinstance(size, str) else None
         if pixels is None:
             return params
-        if request.operation is Operation.EDIT:
-            raise unsendable(
-                "Edits by this model have the size of their input; leave the size out.",
-                param="size",
-                code="invalid_value",
-            )
         return {**params, "width": pixels[0], "height": pixels[1]}
 
     def result(self, reply: Reply, request: ImageRequest) -> ImageResult:

@@ -1,5 +1,5 @@
-"""Cloudflare Workers AI (cloudflare.md): every model has fields of its own, and answers JSON or the picture
-itself.
+"""Cloudflare Workers AI (docs/providers/cloudflare.md): every model has fields of its own, and answers JSON
+or the picture itself.
 
 One number in its errors says what they mean; the HTTP status groups unlike things (429 is both a day's free
 use and a moment without capacity).
@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from config.schema import CloudflareProvider
+from config.accounts.cloudflare import CloudflareProvider
 from config.sizing import pixels_of
 from providers.account import Account, Resolve
 from providers.base import (
@@ -28,6 +28,7 @@ from providers.base import (
     Probe,
     ProviderError,
 )
+from providers.credential import bearer
 from providers.form_body import form_body
 from providers.http import Reply, UpstreamClient
 from providers.json_body import Inline, json_body, no_unicode
@@ -85,14 +86,7 @@ class Cloudflare(Account):
     def __init__(
         self, name: str, settings: CloudflareProvider, client: UpstreamClient, resolve: Resolve
     ) -> None:
-        token = resolve(settings.api_key).reveal()
-        super().__init__(
-            name,
-            client,
-            base_url=settings.base_url,
-            headers={"authorization": f"Bearer {token}"},
-            secrets=[token],
-        )
+        super().__init__(name, client, settings.base_url, bearer(resolve(settings.api_key)))
         self._root = f"{self.base_url}/accounts/{settings.account_id}/ai"
         # Decoded pictures are large.
         self._easel = asyncio.Semaphore(1)

@@ -7,9 +7,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from config.schema import GeminiProvider
+from config.accounts.google import GeminiProvider
 from providers.account import Account, Resolve
 from providers.base import ImageRequest, ImageResult, Operation, Probe, ProviderError
+from providers.credential import key_in
 from providers.google.errors import refusal
 from providers.google.generate_content import Answer, call_body
 from providers.http import Reply, UpstreamClient
@@ -30,14 +31,8 @@ class Gemini(Account):
     type = "gemini"
 
     def __init__(self, name: str, settings: GeminiProvider, client: UpstreamClient, resolve: Resolve) -> None:
-        key = resolve(settings.api_key).reveal()
-        super().__init__(
-            name,
-            client,
-            base_url=settings.base_url,
-            headers={"x-goog-api-key": key},
-            secrets=[key],
-        )
+        key = key_in("x-goog-api-key", resolve(settings.api_key))
+        super().__init__(name, client, settings.base_url, key)
         self._safety = {str(category): str(level) for category, level in settings.safety.items()}
 
     def url(self, operation: Operation, model: str) -> str:

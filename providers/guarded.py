@@ -30,7 +30,8 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from config.schema import FetchSettings, UpstreamSettings
+from config.media import FetchSettings
+from config.upstream import UpstreamSettings
 from providers.http import trusted_certificates
 from providers.public_address import (
     NOT_PUBLIC,

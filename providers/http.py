@@ -33,7 +33,7 @@ import httpx2
 from httpx_aiohttp.httpx2 import AiohttpTransport
 from httpx_aiohttp.httpx2.transport import AiohttpResponseStream
 
-from config.schema import UpstreamSettings
+from config.upstream import UpstreamSettings
 from providers.base import Certainty, Kind, ProviderError
 from providers.upload import Upload
 

@@ -1,10 +1,12 @@
-"""OpenAI itself (openai.md)."""
+"""OpenAI itself."""
 
 from __future__ import annotations
 
-from config.schema import OpenAIProvider
+from config.accounts.openai import OpenAIProvider
+from providers.account import Resolve
+from providers.credential import bearer
 from providers.http import UpstreamClient
-from providers.openai_dialect import OpenAIDialect, Resolve
+from providers.openai_dialect import OpenAIDialect
 
 
 class OpenAI(OpenAIDialect):
@@ -13,12 +15,5 @@ class OpenAI(OpenAIDialect):
     type = "openai"
 
     def __init__(self, name: str, settings: OpenAIProvider, client: UpstreamClient, resolve: Resolve) -> None:
-        key = resolve(settings.api_key).reveal()
         account = {"openai-organization": settings.organization, "openai-project": settings.project}
-        super().__init__(
-            name,
-            client,
-            base_url=settings.base_url,
-            headers={"authorization": f"Bearer {key}"} | {k: v for k, v in account.items() if v},
-            secrets=[key],
-        )
+        super().__init__(name, client, settings.base_url, bearer(resolve(settings.api_key)), account)

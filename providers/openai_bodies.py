@@ -1,7 +1,7 @@
 """Request bodies in OpenAI's dialect: JSON for generations, multipart for edits, JSON for edits by URL.
 
 Wire facts: one file goes as ``image``, several as repeated ``image[]``; nested values take brackets
-(``svg[reasoning][effort]``); a None is left out (openai-images.md §2, §3). Pictures stay where they lie until
+(``svg[reasoning][effort]``); a None is left out. Pictures stay where they lie until
 the transport asks for them (upload.py).
 """
 

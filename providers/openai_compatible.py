@@ -1,16 +1,17 @@
-"""Any host that serves OpenAI's image routes under its own base URL (openai-like.md, local servers)."""
+"""Any host that serves OpenAI's image routes under its own base URL, local servers among them."""
 
 from __future__ import annotations
 
-from config.schema import OpenAICompatibleProvider
+from config.accounts.openai import OpenAICompatibleProvider
 from config.secrets import SecretRef
-from providers.base import Certainty, ImageRequest, ImageResult, Kind, Operation, ProviderError
+from providers.account import Resolve
+from providers.credential import NO_CREDENTIAL, Credential, bearer
 from providers.http import UpstreamClient
-from providers.openai_dialect import OpenAIDialect, Resolve
+from providers.openai_dialect import OpenAIDialect
 
 
 class OpenAICompatible(OpenAIDialect):
-    """An optional key, fixed headers, and perhaps no edits. ``response_format`` is forwarded: such hosts
+    """An optional key and fixed headers. ``response_format`` is forwarded: such hosts
     often serve models that know it."""
 
     type = "openai-compatible"
@@ -26,25 +27,6 @@ class OpenAICompatible(OpenAIDialect):
                 value = resolve(value).reveal()
                 secrets.append(value)
             headers[header.lower()] = value
-        if settings.api_key is not None:
-            secrets.append(resolve(settings.api_key).reveal())
-            headers["authorization"] = f"Bearer {secrets[-1]}"
-        super().__init__(
-            name,
-            client,
-            base_url=settings.base_url,
-            headers=headers,
-            secrets=secrets,
-        )
-        self._edits = settings.edits
-
-    async def send(
-        self, request: ImageRequest, deadline: float, *, patience: float | None = None
-    ) -> ImageResult:
-        if request.operation is Operation.EDIT and not self._edits:
-            raise ProviderError(
-                Kind.INVALID,
-                Certainty.REJECTED,
-                f"Provider '{self.name}' does not edit images; it only generates them.",
-            )
-        return await super().send(request, deadline, patience=patience)
+        key = NO_CREDENTIAL if settings.api_key is None else bearer(resolve(settings.api_key))
+        credential = Credential({**headers, **key.headers}, (*secrets, *key.secrets))
+        super().__init__(name, client, settings.base_url, credential)

@@ -12,7 +12,6 @@ from datetime import date
 import msgspec
 
 from providers.account import Account
-from providers.account import Resolve as Resolve
 from providers.base import ImageRequest, ImageResult, Operation, Probe, ProviderError
 from providers.http import Reply
 from providers.json_body import no_unicode

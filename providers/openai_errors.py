@@ -8,8 +8,8 @@ sign                                  kind                  certainty
 408, 504                              timeout               maybe_accepted: both say that somebody stopped
                                                             waiting, not that the work stopped
 3xx                                   not_found             rejected: redirects are not followed
-4xx, a moderation code                moderation            rejected; ``billed`` is unknown when it was
-                                                            the finished picture that was refused
+4xx, a moderation code                moderation            rejected; ``details`` say whether it was the
+                                                            finished picture that was refused
 4xx, our account is out of money      auth                  rejected: only its owner can cure that, and a
   or shut                                                   cool-down as for ``throttled`` would hide it
 any other 4xx                         by status             rejected
@@ -19,7 +19,7 @@ any other 4xx                         by status             rejected
 any other 5xx in the envelope         server, overloaded    failed
 ====================================  ====================  ==============================================
 
-Facts: reference pages openai-images.md §7 and azure-openai.md (safety signalling); failover.md §2.1.
+What each certainty means is in docs/architecture.md, Azure's words for a filter in docs/providers/azure.md.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
+from providers import rate_headers
 from providers.base import Certainty, Kind, ProviderError
+from providers.refusing import BY_STATUS, WHAT_IT_DID
 from providers.scrub import Scrubber
 
 _MODERATION = frozenset(
@@ -62,29 +64,6 @@ _OVERLOAD = frozenset({"server_is_overloaded", "slow_down", "overloaded", "overl
 _UNCLEAR = frozenset({"upstream_unknown", "upstream_timeout", "empty_result", "bad_upstream_payload"})
 """Codes of a gateway like this one, asked as an upstream: a picture may have been paid for behind it."""
 
-_BY_STATUS: Mapping[int, Kind] = {
-    401: Kind.AUTH,
-    402: Kind.AUTH,
-    403: Kind.AUTH,
-    404: Kind.NOT_FOUND,
-    405: Kind.NOT_FOUND,
-    409: Kind.OVERLOADED,
-    429: Kind.THROTTLED,
-    502: Kind.SERVER,
-    503: Kind.OVERLOADED,
-    529: Kind.OVERLOADED,
-}
-_WORDS: Mapping[Kind, str] = {
-    Kind.AUTH: "refused the gateway's account",
-    Kind.THROTTLED: "limits the rate of calls",
-    Kind.OVERLOADED: "is overloaded",
-    Kind.INVALID: "refused the request",
-    Kind.MODERATION: "refused the request for its content",
-    Kind.NOT_FOUND: "does not know the model or the path",
-    Kind.TIMEOUT: "gave up waiting",
-    Kind.SERVER: "failed",
-}
-
 
 def refusal(
     status: int, headers: Mapping[str, str], body: bytes, *, provider: str, scrub: Scrubber, prompt: str = ""
@@ -103,14 +82,13 @@ def refusal(
         return None if text is None else scrub(text, prompt)[:128]
 
     said = _text(error.get("message"))
-    words = f"Provider '{provider}' {_WORDS[kind]} (HTTP {status})."
+    words = f"Provider '{provider}' {WHAT_IT_DID[kind]} (HTTP {status})."
     if said is None:
         message = words
     else:
         # A refused account is the gateway's, not the caller's: the upstream's words alone would mislead.
         said = scrub(said, prompt)
         message = f"{words} {said}" if kind is Kind.AUTH else said
-    after_work = details is not None and details.get("moderation_stage") == "output"
     return ProviderError(
         kind,
         certainty,
@@ -119,8 +97,7 @@ def refusal(
         code=shown(error.get("code")),
         type=shown(error.get("type")),
         param=shown(error.get("param")),
-        retry_after=retry_after(headers),
-        billed="unknown" if after_work else None,
+        retry_after=_wait(headers, kind),
         details=details,
         upstream_request_id=request_id(headers),
     )
@@ -133,7 +110,7 @@ def _meaning(status: int, codes: set[str], enveloped: bool, param: str | None) -
         return Kind.NOT_FOUND, Certainty.REJECTED
     if status < 500:
         return _refused(status, codes, param), Certainty.REJECTED
-    kind = _BY_STATUS.get(status, Kind.SERVER)
+    kind = BY_STATUS.get(status, Kind.SERVER)
     if not enveloped:
         return kind, Certainty.MAYBE_ACCEPTED
     if codes & _MODERATION:
@@ -153,7 +130,7 @@ def _refused(status: int, codes: set[str], param: str | None) -> Kind:
     # OpenAI's images endpoints answer 400, param "model", where others answer 404.
     if codes & _NO_SUCH_MODEL or (status == 400 and param == "model" and "invalid_value" in codes):
         return Kind.NOT_FOUND
-    return _BY_STATUS.get(status, Kind.INVALID)
+    return BY_STATUS.get(status, Kind.INVALID)
 
 
 def _envelope(body: bytes) -> tuple[dict[str, object], bool]:
@@ -197,6 +174,12 @@ def _moderation_details(error: Mapping[str, object], inner: Mapping[str, object]
         if isinstance(result, dict) and (result.get("filtered") is True or result.get("detected") is True)
     ]
     return {"moderation_stage": "unknown", "categories": hit[:32]}
+
+
+def _wait(headers: Mapping[str, str], kind: Kind) -> float | None:
+    """What the upstream says itself, else of a rate limit what its rate headers say."""
+    said = retry_after(headers)
+    return rate_headers.wait(headers) if said is None and kind is Kind.THROTTLED else said
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

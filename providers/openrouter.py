@@ -1,5 +1,5 @@
-"""OpenRouter (openrouter.md): one endpoint for making and editing, in fields that are mostly OpenAI's, the
-cost in every answer, and the words of the providers behind it inside its errors."""
+"""OpenRouter (docs/providers/openrouter.md): one endpoint for making and editing, in fields that are mostly
+OpenAI's, the cost in every answer, and the words of the providers behind it inside its errors."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from config.schema import OpenRouterProvider
+from config.accounts.openrouter import OpenRouterProvider
 from providers.account import Account, Resolve
 from providers.base import ImageRequest, ImageResult, Operation, Probe, ProviderError
+from providers.credential import bearer
 from providers.event_splicing import events_as_openai
 from providers.http import Reply, UpstreamClient
 from providers.json_body import image_url, json_body, weight_of
@@ -44,15 +45,8 @@ class OpenRouter(Account):
     def __init__(
         self, name: str, settings: OpenRouterProvider, client: UpstreamClient, resolve: Resolve
     ) -> None:
-        key = resolve(settings.api_key).reveal()
         told = {"http-referer": settings.referer, "x-openrouter-title": settings.title}
-        super().__init__(
-            name,
-            client,
-            base_url=settings.base_url,
-            headers={"authorization": f"Bearer {key}"} | {k: v for k, v in told.items() if v},
-            secrets=[key],
-        )
+        super().__init__(name, client, settings.base_url, bearer(resolve(settings.api_key)), told)
         self._endpoints = settings.endpoints.model_dump(exclude_none=True)
 
     def url(self, operation: Operation, model: str) -> str:

@@ -1,4 +1,5 @@
-"""What becomes of each event of OpenRouter's streams (openrouter.md): OpenAI's, with fewer fields."""
+"""What becomes of each event of OpenRouter's streams (docs/providers/openrouter.md): OpenAI's, with fewer
+fields."""
 
 from __future__ import annotations
 

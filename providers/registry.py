@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from config.schema import ProviderSettings, UpstreamSettings
+from config.accounts.kinds import ProviderSettings
 from config.secrets import Secret, SecretRef
+from config.upstream import UpstreamSettings
 from providers.account import Account, Resolve
 from providers.azure import AzureOpenAI
 from providers.azure_flux import AzureFlux

@@ -2,7 +2,7 @@
 
 Uploaded pictures are never held whole: each is read a piece at a time from a fresh handle, and closed
 whatever happens. :attr:`Upload.handed_over` is what the certainty of a failure hangs on: as long as the last
-byte was not given to the transport, no upstream can have a whole request (failover.md §2.1).
+byte was not given to the transport, no upstream can have a whole request (docs/architecture.md).
 """
 
 from __future__ import annotations

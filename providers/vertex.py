@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from config.schema import VertexProvider
+from config.accounts.google import VertexProvider
 from providers.account import Account, Resolve
 from providers.base import Certainty, ImageRequest, ImageResult, Kind, Operation, Probe, ProviderError
+from providers.credential import NO_CREDENTIAL, bearer
 from providers.google import generate_content, predict
 from providers.google.credentials import CloudCredentials
 from providers.google.errors import refusal
@@ -24,22 +25,14 @@ class Vertex(Account):
 
     def __init__(self, name: str, settings: VertexProvider, client: UpstreamClient, resolve: Resolve) -> None:
         """Raises :class:`providers.extras.ExtraMissing` where tokens are to be had and google-auth is not."""
-        secrets = []
-        headers = {}
         self._credentials: CloudCredentials | None = None
+        fixed = NO_CREDENTIAL
         if settings.access_token is not None:
-            secrets.append(resolve(settings.access_token).reveal())
-            headers["authorization"] = f"Bearer {secrets[0]}"
+            fixed = bearer(resolve(settings.access_token))
         else:
             key = settings.service_account_key
             self._credentials = CloudCredentials(name, client, resolve(key).reveal() if key else None)
-        super().__init__(
-            name,
-            client,
-            base_url=settings.base_url or _host(settings.location),
-            headers=headers,
-            secrets=secrets,
-        )
+        super().__init__(name, client, settings.base_url or _host(settings.location), fixed)
         self._safety = {str(category): str(level) for category, level in settings.safety.items()}
         self._imagen = settings.imagen
         place = f"projects/{quote(settings.project, safe='')}/locations/{quote(settings.location, safe='')}"

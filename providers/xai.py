@@ -1,5 +1,5 @@
-"""xAI's Grok Imagine (xai.md): OpenAI's paths with JSON for edits too, safety told inside 200, the cost in
-every answer.
+"""xAI's Grok Imagine (docs/providers/xai.md): OpenAI's paths with JSON for edits too, safety told inside 200,
+the cost in every answer.
 
 What its refusals mean is told by their words, since one status (400) stands for bad fields, a wrong key and
 refused content alike.
@@ -13,7 +13,7 @@ from decimal import Decimal
 
 import msgspec
 
-from config.schema import XAIProvider
+from config.accounts.xai import XAIProvider
 from providers.account import Account, Resolve
 from providers.base import (
     Certainty,
@@ -24,28 +24,17 @@ from providers.base import (
     Probe,
     ProviderError,
 )
+from providers.credential import bearer
 from providers.http import Reply, UpstreamClient
 from providers.json_body import image_url, json_body, weight_of
 from providers.openai_dialect import kept
 from providers.openai_errors import refusal, request_id
 from providers.openai_spoken import error_in_answer
 from providers.splicing import Path, as_openai
-from providers.unsendable import unsendable
 from providers.upload import Upload
 
 _TICK = Decimal(10) ** -10
 """Dollars: the unit of ``usage.cost_in_usd_ticks``."""
-
-_KEEPS_SHAPE = frozenset(
-    {
-        "grok-imagine-image",
-        "grok-imagine-image-2026-03-02",
-        "grok-imagine-image-quality",
-        "grok-imagine-image-quality-latest",
-        "grok-imagine-image-quality-20260403",
-    }
-)
-"""Models that give a single input picture's edit its own shape and refuse to be told another."""
 
 _MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"api key", re.I), "invalid_api_key"),
@@ -68,14 +57,7 @@ class XAI(Account):
     type = "xai"
 
     def __init__(self, name: str, settings: XAIProvider, client: UpstreamClient, resolve: Resolve) -> None:
-        key = resolve(settings.api_key).reveal()
-        super().__init__(
-            name,
-            client,
-            base_url=settings.base_url,
-            headers={"authorization": f"Bearer {key}"},
-            secrets=[key],
-        )
+        super().__init__(name, client, settings.base_url, bearer(resolve(settings.api_key)))
 
     def url(self, operation: Operation, model: str) -> str:
         return f"{self.base_url}/images/{operation}"
@@ -87,8 +69,6 @@ class XAI(Account):
             fields["resolution"] = tier.lower()
         pictures = [{"type": "image_url", "url": image_url(picture)} for picture in request.images]
         if len(pictures) == 1:
-            if "aspect_ratio" in fields and request.model in _KEEPS_SHAPE:
-                raise _shape_is_kept(request.model)
             fields["image"] = pictures[0]
         elif pictures:
             fields["images"] = pictures
@@ -201,12 +181,3 @@ def _reworded(document: Mapping[str, object]) -> Mapping[str, object]:
 
 def _code_of(words: str) -> str | None:
     return next((code for pattern, code in _MEANINGS if pattern.search(words)), None)
-
-
-def _shape_is_kept(model: str) -> ProviderError:
-    return unsendable(
-        f"xAI's '{model}' gives the edit of a single picture that picture's own shape. Leave out 'size', "
-        "'aspect_ratio' and 'resolution', or use 'grok-imagine-image-2.0'.",
-        param="size",
-        code="invalid_value",
-    )

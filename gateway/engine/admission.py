@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -114,13 +114,19 @@ class Admissions:
             meters.unenforced_admits.add(1, {"project": job.caller.project_id})
         job.rate_lines = rate_headers(outcome.standings, now, enforced=outcome.enforced)
         job.served = Served(candidate)
-        return await self._recorded(job, quoted, outcome.holds)
+        return await self._recorded(job, quoted, outcome.holds, now)
 
-    async def _recorded(self, job: Job, quoted: Quote, holds: Sequence[Hold]) -> Sequence[Admission]:
+    async def _recorded(
+        self, job: Job, quoted: Quote, holds: Sequence[Hold], asked: datetime
+    ) -> Sequence[Admission]:
+        """``asked`` is when the store was: no lease began before it."""
         target, price = quoted.candidate.target, quoted.price
         held = [each if isinstance(each, PriceRange) else None for each in quoted.estimates]
         attempts = [
-            job.new_attempt(quoted.candidate, call, hold, price, known)
+            replace(
+                job.new_attempt(quoted.candidate, call, hold, price, known),
+                lease_ends=_lease_ends(hold, asked),
+            )
             for call, hold, known in zip(quoted.calls, holds, held, strict=True)
         ]
         try:
@@ -167,3 +173,9 @@ class Admissions:
                 )
         finally:
             await self._store.end([End(hold, State.RELEASED, sent=False) for hold in holds], by_ledger=False)
+
+
+def _lease_ends(hold: Hold, asked: datetime) -> datetime | None:
+    """By our clock, which the store's may differ from. A hold that no store has taken (epoch 0) is reaped by
+    nobody."""
+    return asked + timedelta(milliseconds=hold.lease_ms) if hold.epoch else None

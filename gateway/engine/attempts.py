@@ -135,7 +135,9 @@ class Attempts:
     async def _ended(self, job: Job, admission: Admission, attempt: Awaitable[T]) -> T | Failure:
         try:
             return await attempt
-        except (ProviderError, GatewayError) as error:
+        except ProviderError as error:
+            return _failure(admission, error)
+        except GatewayError as error:
             return Failure(admission, error)
         except Exception as error:
             _log.exception("attempt_broke", attempt_id=admission.attempt.attempt_id)
@@ -210,7 +212,7 @@ class Attempts:
         try:
             whole, upstream_request_id = await call
         except ProviderError as error:
-            await self._books.move(*await self._books.failed(job, [Failure(admission, error)], late=True))
+            await self._books.move(*await self._books.failed(job, [_failure(admission, error)], late=True))
             return None
         except Exception:
             _log.exception("late_answer_failed", attempt_id=admission.attempt.attempt_id)
@@ -271,6 +273,12 @@ class Attempts:
         contender = turn.attempt.ranked.contender
         if headers and self._upstreams[contender.provider].has_one_key:
             self._watch.heard(contender.name, headers, perf_counter())
+
+
+def _failure(admission: Admission, error: ProviderError) -> Failure:
+    """By the terms of the account as they were at admission."""
+    error.billed = failures.billed_by(admission.target.billed_on_error, error)
+    return Failure(admission, error)
 
 
 def _seconds(job: Job, turn: Turn) -> float:

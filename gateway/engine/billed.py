@@ -3,7 +3,7 @@ show."""
 
 from __future__ import annotations
 
-from config.catalog import RatioSizing
+from config.sizing import RatioSizing
 from gateway.engine.admission import Admission
 from gateway.engine.streaming import Streamed
 from gateway.engine.whole import Whole

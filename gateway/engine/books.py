@@ -22,7 +22,7 @@ from gateway.engine.whole import UnusableAnswer
 from gateway.errors import Unavailable
 from gateway.images.amounts import Charge, Usage, dollars
 from gateway.images.pricing import Delivered, rounded_up
-from gateway.images.settlement import settle
+from gateway.images.settlement import settle, settle_failed
 from gateway.images.usage import read_usage
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import AttemptEnd, AttemptState
@@ -137,6 +137,8 @@ class Books:
             cost = None if error.cost is None else rounded_up(error.cost)
             delivered = Delivered(0, usage, input_images=bool(call.images), cost=cost, params=call.params)
             charge = self.charged(job, admission, delivered)
+        if error.billed == "yes" and (charge is None or charge.cost is None):
+            charge = settle_failed(admission.attempt.price_version, admission.held)
         known = charge is not None and charge.cost is not None
         return AttemptEnd(
             attempt_id=admission.attempt.attempt_id,

@@ -32,10 +32,11 @@ class Content:
 
 
 async def raw_chunks(content: Content, room: SpoolRoom) -> AsyncIterator[bytes]:
-    """The picture's own bytes. Raises :class:`NotBase64` and ``SpoolFailed``."""
+    """The picture's own bytes, any number of times: what fails with them half-way falls back on them. Raises
+    :class:`NotBase64` and ``SpoolFailed``."""
     if not content.encoded:
         assert content.spool is not None
-        async for chunk in content.spool.chunks(content.start, content.stop):
+        async for chunk in content.spool.chunks(content.start, content.stop, keep=True):
             yield chunk
         return
     rest = b""
@@ -75,7 +76,7 @@ async def _stored(content: Content) -> AsyncIterator[bytes]:
     if content.spool is None:
         yield content.text
         return
-    async for chunk in content.spool.chunks(content.start, content.stop):
+    async for chunk in content.spool.chunks(content.start, content.stop, keep=True):
         yield chunk
 
 

@@ -15,12 +15,14 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 from time import perf_counter
 
 import structlog
 
 from gateway.caller import Caller
 from gateway.engine import failures
+from gateway.engine.abandoned import KILLED
 from gateway.engine.admission import Admission
 from gateway.engine.answer import Answer, RequestFacts, unreadable
 from gateway.engine.attempts import LATE, Attempts, Tried, Turn
@@ -111,6 +113,9 @@ class Engine:
             self._end(job, 500)
             await self._observer.on_answered_error(job, broken(job))
             job.late.told(error=True)
+            raise
+        except asyncio.CancelledError:
+            self._cut(job)
             raise
 
         job.late.told(error=False)
@@ -205,6 +210,9 @@ class Engine:
             _log.exception("stream_failed", request_id=job.facts.request_id)
             failure = broken(job)
             self._end(job, 500)
+        except asyncio.CancelledError:
+            self._cut(job)
+            raise
         self._end(job, 200)
         try:
             ready = _ready(job, outlet, failure)
@@ -236,6 +244,12 @@ class Engine:
             await self._ledger.record(job.end(status, code, client_gone=client_gone), patient=True)
         except Unavailable:
             _log.error("request_end_not_recorded", request_id=job.facts.request_id, status=status)
+
+    def _cut(self, job: Job) -> None:
+        """Tasks are the engine's own, so nothing cancels one but the end of the process."""
+        if not job.ended and job.recorded:
+            self.running.cut.append(job.end(HTTPStatus.GATEWAY_TIMEOUT, KILLED))
+        job.ended = True
 
 
 def _ready(job: Job, outlet: Outlet, failure: GatewayError | None = None) -> Ready | None:

@@ -32,7 +32,7 @@ from gateway.engine.redrawing import Redrawing
 from gateway.engine.running import Draining, Running
 from gateway.engine.upright import with_upright_pictures
 from gateway.engine.upstreams import TurnedAway, Upstreams
-from gateway.errors import GatewayError, InternalError, RateLimited, SpendLimitReached, Unavailable
+from gateway.errors import GatewayError, RateLimited, SpendLimitReached, Unavailable
 from gateway.images.amounts import Charge
 from gateway.images.estimates import Estimates
 from gateway.images.fitted import Fitted
@@ -78,6 +78,7 @@ class Failover:
         running: Running,
         *,
         policy: Policy,
+        budgets: Budgets,
         watch: Watch,
         estimates: Estimates,
     ) -> None:
@@ -90,7 +91,7 @@ class Failover:
         self._policy = policy
         self._watch = watch
         self._estimates = estimates
-        self._budgets = Budgets(count=policy.retry_count, spend=policy.retry_spend)
+        self._budgets = budgets
 
     async def through(
         self, job: Job, attempting: Attempting[T], may_follow: Callable[[], bool] = _always
@@ -304,4 +305,4 @@ def _told(job: Job, failure: Failure) -> GatewayError:
 
 
 def broken(job: Job) -> GatewayError:
-    return InternalError(f"The gateway failed. Request ID {job.facts.request_id}.", retryable=False)
+    return failures.gateway_failed(job.facts.request_id)

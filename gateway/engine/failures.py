@@ -1,7 +1,6 @@
 """What a provider's failure means: for the ledger, for the next target, and for the client.
 
-Three tables, one row a case; the sources are failover.md's decisions and the named failure cases
-(docs/architecture.md). Nothing here knows HTTP routes or stores.
+Three tables, one row a case (docs/architecture.md, Certainty). Nothing here knows HTTP routes or stores.
 """
 
 from __future__ import annotations
@@ -9,7 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from gateway.errors import GatewayError, UpstreamFailed
+from config.billed_on_error import BilledOnError
+from gateway.errors import GatewayError, InternalError, UpstreamFailed
 from gateway.ledger.records import AttemptState
 from providers.base import Certainty, Kind, ProviderError
 
@@ -134,15 +134,22 @@ _UNREACHABLE = _Face(
 def state_after(error: ProviderError) -> AttemptState:
     """The ledger state of an attempt that ended with ``error`` and without reported usage.
 
-    ``billed`` is what the provider's terms say of this failure. A safety refusal counts as unknown, unless
-    its details place it before any work: what filters cost is unverified for every provider.
+    ``billed`` is what the account's terms say of this failure (:func:`billed_by`).
     """
     if error.billed is not None:
         return AttemptState.RELEASED if error.billed == "no" else AttemptState.UNKNOWN
+    return _STATES[error.certainty]
+
+
+def billed_by(terms: BilledOnError, error: ProviderError) -> str | None:
+    """What ``terms`` say of a failure: "yes", "no", "unknown", or None where its certainty says it all. A
+    safety refusal that its details place before any work costs nothing anywhere."""
+    if error.billed is not None:
+        return error.billed
     if error.kind is Kind.MODERATION:
         before_work = (error.details or {}).get("moderation_stage") == "input"
-        return AttemptState.RELEASED if before_work else AttemptState.UNKNOWN
-    return _STATES[error.certainty]
+        return "no" if before_work else terms.moderation
+    return terms.failed if error.certainty is Certainty.FAILED else None
 
 
 def is_clear(error: ProviderError) -> bool:
@@ -165,6 +172,11 @@ def no_second_hold(first: GatewayError) -> GatewayError:
     first.code = "budget_prevents_failover"
     first.message += " The next provider was not tried, since your limits leave no room for a second attempt."
     return first
+
+
+def gateway_failed(request_id: str) -> GatewayError:
+    """A fault of our own. A picture may have been made, so none is worth a retry."""
+    return InternalError(f"The gateway failed. Request ID {request_id}.", retryable=False)
 
 
 def to_client(error: ProviderError, provider: str, request_id: str) -> UpstreamFailed:

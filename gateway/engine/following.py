@@ -8,26 +8,40 @@ or one that is answered later (``Prefer: respond-async``), had one before it was
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
+from time import perf_counter
 
 import structlog
 
 from gateway.caller import Caller
 from gateway.engine.answer import RequestFacts
 from gateway.engine.completion import completed
+from gateway.engine.failures import gateway_failed
 from gateway.engine.fingerprint import Fingerprint
 from gateway.engine.job import Job
 from gateway.engine.observer import Ready
 from gateway.engine.orphans import Orphans
 from gateway.engine.results import KEEP, KEEP_ORPHAN, LEASE, ResultStore
 from gateway.engine.running import Running
-from gateway.errors import GatewayError, InternalError, Unavailable
+from gateway.errors import GatewayError, Unavailable
 from gateway.ledger.outbox import Message
-from gateway.ledger.results import Orphan, Result
+from gateway.ledger.results import Orphan, Outcome, Result
 from gateway.telemetry import meters
+
+LEAVING_SECONDS = 5.0
+"""How long a call waits to hear what became of one like it whose client has just left."""
+
+INSIST_SECONDS = 600.0
+AGAIN_SECONDS = (0.1, 1.0)
+"""For how long, and how often (at first, then ever less, down to), what the ledger did not take while it was
+away is told to it again."""
+
+Step = Callable[[], Awaitable[None]]
 
 _log = structlog.get_logger("imagegate.results")
 
@@ -47,6 +61,8 @@ class Followed:
     writing: asyncio.Task[None] | None = None
     kept: bool = False
     dispatched: asyncio.Event = field(default_factory=asyncio.Event)
+    decided: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it is dispatched, or has ended without."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -104,6 +120,10 @@ class Follower:
         self._followed: dict[str, Followed] = {}
         self._alike: dict[tuple[str, str, bytes], list[Followed]] = {}
 
+    def reconfigured(self, told: Collection[str]) -> None:
+        """Other projects want messages from now on."""
+        self._told = told
+
     def begin(self, call: Followed) -> None:
         self._followed[call.request_id] = call
         self._alike.setdefault(call.like, []).append(call)
@@ -111,6 +131,7 @@ class Follower:
     def end(self, call: Followed) -> None:
         """Nobody will ask for it here any more. May be repeated."""
         call.ended.set()
+        call.decided.set()
         if self._followed.pop(call.request_id, None) is None:
             return
         alike = self._alike[call.like]
@@ -152,6 +173,16 @@ class Follower:
             "suspected_duplicate", request_id=call.request_id, of=others[-1].request_id, marked_retry=marked
         )
 
+    async def left_behind(self, call: Followed) -> None:
+        """Wait until calls like this one whose clients have left are known as orphans, or to be none: who
+        leaves and asks again at once must not come before the word of it is written."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVING_SECONDS):
+                for each in [each for each in self._alike.get(call.like, ()) if each.left]:
+                    await each.decided.wait()
+                    if each.writing is not None:
+                        await asyncio.wait([each.writing])
+
     def client_left(self, call: Followed) -> None:
         """Seen by the HTTP face, at any time."""
         if call.left or call.ended.is_set():
@@ -166,6 +197,7 @@ class Follower:
             return
         call.job = job
         call.dispatched.set()
+        call.decided.set()
         call.fingerprint.begin()
         if call.left:
             self._orphan(call)
@@ -187,7 +219,7 @@ class Follower:
         if call is None:
             return
         if ready is None:
-            await self.failed(call, call.error or _no_answer(call.request_id))
+            await self.failed(call, call.error or gateway_failed(call.request_id))
         elif call.is_awaited or call.left:
             await self._keep(call, ready)
 
@@ -213,19 +245,13 @@ class Follower:
         call.kept = True
         if call.writing is not None:
             await call.writing
-        try:
-            if call.has_row:
-                if call.job is not None and (call.facts.respond_async or _is_final(call.job, error)):
-                    message = self._message(call, int(error.status), error.code)
-                    keep = KEEP if call.is_awaited else KEEP_ORPHAN
-                    await self._results.keep_error(call.request_id, error, keep, message)
-                    self._tell(message)
-                else:
-                    await self._results.rows.forget(call.request_id)
-        except Exception as failure:
-            _log.error("result_not_recorded", request_id=call.request_id, reason=type(failure).__name__)
-        finally:
+        if not call.has_row:
             self.end(call)
+        elif call.job is not None and (call.facts.respond_async or _is_final(call.job, error)):
+            outcome = self._results.of_error(error, _kept_for(call))
+            await self._finish(call, outcome, self._message(call, int(error.status), error.code))
+        else:
+            await self._last(call, partial(self._results.rows.forget, call.request_id))
 
     def _orphan(self, call: Followed) -> asyncio.Task[None]:
         if call.writing is None:
@@ -240,7 +266,7 @@ class Follower:
             return
         try:
             row = call.row(await call.fingerprint.digest(), left_at=datetime.now(UTC))
-            await self._results.rows.leave(row)
+            await self._insisting(partial(self._results.rows.leave, row))
         except Exception as failure:
             _log.warning("orphan_not_recorded", request_id=call.request_id, reason=type(failure).__name__)
             return
@@ -253,16 +279,63 @@ class Follower:
         call.kept = True
         if call.writing is not None:
             await call.writing
+        if not call.has_row:
+            self.end(call)
+            return
         try:
-            if call.has_row:
-                message = self._message(call, ready.status, None)
-                keep = KEEP if call.is_awaited else KEEP_ORPHAN
-                await self._results.keep(call.request_id, ready, keep, message)
-                self._tell(message)
+            outcome = await self._results.put(call.request_id, ready, _kept_for(call))
         except Exception as failure:
-            _log.error("result_not_recorded", request_id=call.request_id, reason=type(failure).__name__)
+            _not_recorded(call.request_id, failure)
+            self.end(call)
+        else:
+            await self._finish(call, outcome, self._message(call, ready.status, None))
+
+    async def _finish(self, call: Followed, outcome: Outcome, message: Message | None) -> None:
+        async def finish() -> None:
+            await self._results.finish(call.request_id, outcome, message)
+            self._tell(message)
+
+        await self._last(call, finish)
+
+    async def _last(self, call: Followed, step: Step) -> None:
+        """The last step on a call's row. While the ledger is away it is made again and again, and nobody who
+        is here waits for that: until then the row says that the call runs, and so it does."""
+        try:
+            await step()
+        except Unavailable:
+            self._running.start(self._later(call, step))
+            return
+        except Exception as failure:
+            _not_recorded(call.request_id, failure)
+        self.end(call)
+
+    async def _later(self, call: Followed, step: Step) -> None:
+        try:
+            await self.insist(call.request_id, step)
         finally:
             self.end(call)
+
+    async def insist(self, request_id: str, step: Step) -> None:
+        """Make a step again that the ledger did not take while it was away, until it does. It raises
+        nothing."""
+        try:
+            await self._running.pause(AGAIN_SECONDS[0])
+            await self._insisting(step)
+        except Exception as failure:
+            _not_recorded(request_id, failure)
+
+    async def _insisting(self, step: Step) -> None:
+        """Until the ledger takes it; not for good, and not while the process is about to end."""
+        until = perf_counter() + INSIST_SECONDS
+        pause, longest = AGAIN_SECONDS
+        while True:
+            try:
+                return await step()
+            except Unavailable:
+                if perf_counter() >= until:
+                    raise
+                await self._running.pause(pause)
+                pause = min(pause * 2, longest)
 
     def _message(self, call: Followed, status: int, error_code: str | None) -> Message | None:
         if not call.facts.respond_async or call.caller.project_id not in self._told or call.job is None:
@@ -274,11 +347,15 @@ class Follower:
             self._message_waits()
 
 
+def _not_recorded(request_id: str, failure: Exception) -> None:
+    _log.error("result_not_recorded", request_id=request_id, reason=type(failure).__name__)
+
+
+def _kept_for(call: Followed) -> timedelta:
+    return KEEP if call.is_awaited else KEEP_ORPHAN
+
+
 def _is_final(job: Job, error: GatewayError) -> bool:
     """Whether the same call would have to end like this again, or may have been paid for."""
     passing = error.status == HTTPStatus.TOO_MANY_REQUESTS or error.status >= 500
     return not passing or bool(job.charges)
-
-
-def _no_answer(request_id: str) -> GatewayError:
-    return InternalError(f"The gateway failed. Request ID {request_id}.", retryable=False)

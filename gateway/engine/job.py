@@ -186,6 +186,7 @@ class Job:
 
     def end(self, status: int, error_code: str | None = None, *, client_gone: bool = False) -> RequestEnd:
         served = self.served.record() if self.served and self.pictures else None
+        is_booked = len(self.charges) + self.released >= self.attempts
         return RequestEnd(
             request_id=self.facts.request_id,
             ended_at=datetime.now(UTC),
@@ -194,7 +195,7 @@ class Job:
             provider=self.target.provider if self.target else None,
             attempts=self.attempts,
             images=self.images,
-            cost=self.cost,
+            cost=self.cost if is_booked else None,
             overhead_ms=round(self.overhead_ms),
             client_gone=client_gone,
             size_requested=served.size_requested if served else None,

@@ -25,12 +25,13 @@ import structlog
 
 from gateway.caller import Caller
 from gateway.engine.answer import CLIENT_GONE, Answer, RequestFacts, unreadable
+from gateway.engine.failures import gateway_failed
 from gateway.engine.fingerprint import Fingerprint
 from gateway.engine.following import Followed, Follower
 from gateway.engine.orphans import Orphans
-from gateway.engine.results import REMEMBER, Replayed, ResultStore, expired
+from gateway.engine.results import Replayed, ResultStore, expired
 from gateway.engine.running import Running
-from gateway.errors import GatewayError, InternalError, InvalidRequest, Unavailable, UpstreamFailed
+from gateway.errors import GatewayError, InvalidRequest, Unavailable, UpstreamFailed
 from gateway.images.call import ImageCall
 from gateway.ledger.results import Result
 from gateway.routing.directory import PublicModel
@@ -127,6 +128,7 @@ class Joining:
     async def _claimed(self, this: Followed) -> Answer | None:
         """An orphan's answer, which nobody else is given; None where there is none to be had."""
         facts = this.facts
+        await self._follower.left_behind(this)
         orphan = await self._orphans.claim(
             this.caller.key_id, this.route, this.fingerprint, by=facts.request_id, marked=facts.is_retry
         )
@@ -153,9 +155,15 @@ class Joining:
 
     async def _give_back(self, orphan: Result, facts: RequestFacts) -> None:
         """Whoever claimed it was not given it, so that it may be claimed again."""
-        with suppress(Unavailable):
+
+        async def give_back() -> None:
             await self._results.rows.unclaim(orphan.request_id, facts.request_id, datetime.now(UTC))
             self._orphans.add_again(orphan)
+
+        try:
+            await give_back()
+        except Unavailable:
+            self._running.start(self._follower.insist(orphan.request_id, give_back))
 
     async def _joined(self, first: Result, facts: RequestFacts) -> Answer | None:
         """The answer of an earlier call, waited for where it still runs; None where that made nothing."""
@@ -193,7 +201,7 @@ class Joining:
             now = datetime.now(UTC)
             looked = await self._results.rows.get(row.request_id)
             if looked is not None and looked.state == "running" and looked.lease_until <= now:
-                await self._results.rows.lapse(now, REMEMBER)
+                await self._results.lapse(now)
                 looked = await self._results.rows.get(row.request_id)
             if looked is None:
                 return None
@@ -218,7 +226,7 @@ class Joining:
             await self._not_made(this, error)
             raise
         except Exception:
-            await self._not_made(this, _broken(this.request_id))
+            await self._not_made(this, gateway_failed(this.request_id))
             raise
         inner = answer.delivered
 
@@ -245,7 +253,7 @@ class Joining:
             sent.cancel()
         if not this.dispatched.is_set():
             error = await running
-            raise error or _broken(this.request_id)
+            raise error or gateway_failed(this.request_id)
         return await self._accepted(this.request_id, this)
 
     async def _run_on(self, this: Followed, make: Making) -> GatewayError | None:
@@ -260,7 +268,7 @@ class Joining:
             return error
         except Exception:
             _log.exception("async_failed", request_id=this.request_id)
-            return _broken(this.request_id)
+            return gateway_failed(this.request_id)
         finally:
             this.facts.uploads.close()
             if this.dispatched.is_set():
@@ -308,7 +316,3 @@ def _still_running(request_id: str) -> UpstreamFailed:
         status=504,
         retryable=True,
     )
-
-
-def _broken(request_id: str) -> GatewayError:
-    return InternalError(f"The gateway failed. Request ID {request_id}.", retryable=False)

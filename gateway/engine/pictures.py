@@ -7,11 +7,13 @@ the original goes out as base64, and what was not done is told. In strict mode i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from io import BytesIO
 from time import perf_counter
 from typing import Protocol
 
@@ -26,9 +28,17 @@ from gateway.engine.unfinished import (
     media_store_failed,
     spool_failed,
 )
-from gateway.images.conversion import Unconvertible, convert, decoded_pixels, is_needed
+from gateway.images.conversion import (
+    MAX_FRAMES,
+    Unconvertible,
+    convert,
+    decoded_pixels,
+    is_needed,
+    keeps_frames,
+)
 from gateway.images.document import Span
 from gateway.images.fitted import Adjustment, Finish, How
+from gateway.images.look import look, may_move, of_file
 from gateway.images.skeleton import Scanned
 from gateway.images.sniff import Picture, judge_bytes, sniff
 from gateway.media.links import FORMATS as LINKED
@@ -42,6 +52,12 @@ _log = structlog.get_logger("imagegate.engine")
 _HEAD = 1 << 20
 """Bytes read to find a size: a JPEG may carry as much of other things before it."""
 _TAIL = 96
+_KIND = 64
+"""Bytes that tell what kind of file it is."""
+
+_STORING = 5.0
+"""Seconds that the media store is given for a picture that came at the deadline: its client still waits a
+little, and would rather have base64 than nothing."""
 
 
 class Media(Protocol):
@@ -49,7 +65,7 @@ class Media(Protocol):
 
     async def put(self, chunks: AsyncIterator[bytes], format: str, *, request_id: str) -> Stored: ...
 
-    def url(self, id: str, base_url: str, *, now: datetime) -> str: ...
+    async def link(self, id: str, base_url: str, *, now: datetime) -> str: ...
 
 
 class Fetch(Protocol):
@@ -136,10 +152,17 @@ class Pictures:
         """Bring one item of ``data`` to what was ordered. New bodies are appended to ``sources``, which its
         caller closes; spans count them. Raises :class:`GatewayError`."""
         content = content_of(item, scanned, spool)
-        if content is None:
-            content, made = await self._fetched(str(item.get("url")), order, sources)
-        else:
-            made = await self.measured(made, content)
+        if content is not None:
+            return await self._finished(content, await self.measured(made, content), order, sources)
+        fetched = self._room.spool()
+        sources.append(fetched)
+        content, made = await self._fetched(str(item.get("url")), order, fetched)
+        done = await self._finished(content, made, order, sources)
+        fetched.close()  # what is delivered is a copy, or lies in the media store
+        return done
+
+    async def _finished(self, content: Content, made: Picture, order: Order, sources: list[Spool]) -> Done:
+        """As ordered, as far as that can be done."""
         if order.finish is None or not is_needed(made, order.finish):
             return await self._given(content, made, order, sources)
         try:
@@ -159,6 +182,8 @@ class Pictures:
     async def _converted(
         self, content: Content, made: Picture, finish: Finish, deadline: float
     ) -> tuple[bytes, Picture]:
+        if keeps_frames(made, finish):
+            made = replace(made, frames=await self._frames(content))
         converted = await self._conversions.run_on(
             partial(whole_bytes, content, self._room),
             partial(convert, finish=finish),
@@ -166,6 +191,20 @@ class Pictures:
             deadline=deadline,
         )
         return converted.data, Picture(converted.format, converted.width, converted.height)
+
+    async def _frames(self, content: Content) -> int:
+        """How many are decoded. Only of what may be an animation is the whole looked at, and let go of again,
+        since there may be no room for it yet."""
+        head = b""
+        async for chunk in raw_chunks(content, self._room):
+            head += chunk
+            if len(head) >= _KIND:
+                break
+        if not may_move(head):
+            return 1
+        data = await whole_bytes(content, self._room)
+        seen = await self._room.in_thread(lambda: look(of_file(BytesIO(data)), len(data)))
+        return min(seen.frames, MAX_FRAMES)
 
     async def _given(
         self, content: Content | bytes, picture: Picture, order: Order, sources: list[Spool]
@@ -196,13 +235,18 @@ class Pictures:
     async def _link(self, chunks: AsyncIterator[bytes], picture: Picture, order: Order) -> str:
         if self._media is None or picture.format not in LINKED:
             raise MediaFailed("there is no media store, or none for this format")
-        stored = await self._media.put(chunks, picture.format, request_id=order.request_id)
-        return self._media.url(stored.id, order.base_url, now=datetime.now(UTC))
+        left = max(order.deadline - perf_counter(), _STORING)
+        try:
+            async with asyncio.timeout(left) as clock:
+                stored = await self._media.put(chunks, picture.format, request_id=order.request_id)
+                return await self._media.link(stored.id, order.base_url, now=datetime.now(UTC))
+        except TimeoutError:
+            if not clock.expired():
+                raise
+            raise MediaFailed("the media store was too slow") from None
 
-    async def _fetched(self, url: str, order: Order, sources: list[Spool]) -> tuple[Content, Picture]:
-        """The picture behind a provider's link, whole and judged by its own bytes."""
-        spool = self._room.spool()
-        sources.append(spool)
+    async def _fetched(self, url: str, order: Order, spool: Spool) -> tuple[Content, Picture]:
+        """The picture behind a provider's link, whole, in ``spool``, and judged by its own bytes."""
         try:
             if self._fetch is None:
                 raise FetchFailed(Reason.FORBIDDEN, "fetching is off")

@@ -25,6 +25,7 @@ from gateway.engine.counters import (
 from gateway.images.amounts import NanoDollars
 from gateway.ledger.accounts.credits import Given
 from gateway.ledger.counted import Counted, used_tokens
+from gateway.ledger.epochs import EpochRow
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import AttemptEnd, AttemptState, NewAttempt
 from gateway.ledger.snapshot import OpenAttempt, Standing
@@ -89,14 +90,13 @@ class LedgerRecord:
         self._calendar = calendar
         self._clock = clock
 
-    async def begin_epoch(self, run_id: str | None) -> Epoch:
-        row = await self._ledger.begin_epoch(run_id)
-        return Epoch(row.number, row.run_id)
+    async def begin_epoch(self, run_id: str | None, seen: int | None = None) -> Epoch:
+        return _epoch(await self._ledger.begin_epoch(run_id, seen))
 
     async def epoch(self) -> Epoch | None:
         """The one in force, for a store that asks (``gateway.quota.redis.EpochSource``)."""
         row = await self._ledger.epoch()
-        return None if row is None else Epoch(row.number, row.run_id)
+        return None if row is None else _epoch(row)
 
     async def lapse(self, rids: Sequence[str]) -> Mapping[str, Verdict]:
         return _verdicts(await self._ledger.lapse(rids))
@@ -145,6 +145,10 @@ class LedgerRecord:
     async def resolve(self, older_than: timedelta, policy: UnknownPolicy) -> Sequence[Resolved]:
         """Ends old open attempts by policy. The drift check tells the store within a minute."""
         return await self._ledger.resolve_unknown(older_than, policy)
+
+
+def _epoch(row: EpochRow) -> Epoch:
+    return Epoch(row.number, row.run_id, row.ledger)
 
 
 def _verdicts(standings: Mapping[str, Standing]) -> dict[str, Verdict]:

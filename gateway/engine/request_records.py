@@ -9,6 +9,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import RowMapping
 
+from gateway.engine.abandoned import KILLED
 from gateway.engine.answer import Answer
 from gateway.engine.following import Followed
 from gateway.engine.refusals import moment
@@ -19,6 +20,10 @@ from gateway.ledger.request_records import RequestRecord, RequestRecords, Status
 
 PATH = "/v1/images/requests"
 RETRY_SECONDS = 5
+_BROKEN_OFF = (
+    "The gateway was stopped before this call had ended. Whether its picture was made, and paid for, is not "
+    "known; it may still be found out."
+)
 
 Document = dict[str, object]
 
@@ -111,7 +116,8 @@ class RecordTelling:
             return None
         kept = _json(record.result["error"]) if record.result else None
         message = kept.get("message") if isinstance(kept, dict) else None
-        return {"code": record.request["error_code"], "message": message}
+        code = record.request["error_code"]
+        return {"code": code, "message": _BROKEN_OFF if code == KILLED else message}
 
 
 def _attempt(row: RowMapping) -> Document:

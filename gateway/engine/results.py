@@ -33,10 +33,14 @@ REMEMBER = timedelta(days=7)
 
 LEASE = timedelta(seconds=30)
 RENEW_SECONDS = 10.0
-SWEEP_SECONDS = 60.0
-LINKS_WITHIN = 256 * 1024
-"""Bytes of an answer that is looked into for links of ours; one with pictures in it is larger."""
+RENEW_AGAIN_SECONDS = 1.0
+"""After the ledger did not take it."""
 
+DOUBT_SECONDS = 7.0
+"""For which a lease that ran out while the ledger may have been away is not held against its replica: a step
+that met a silent database fails after 5 s, and is made again."""
+
+SWEEP_SECONDS = 60.0
 REPLAYED = ("x-imagegate-replayed", "true")
 _OF_THE_FIRST = ("x-imagegate-attempts", "x-imagegate-overhead-ms", "x-imagegate-cost-usd", "x-ratelimit-")
 """Headers that tell of the call and not of the picture; a replay makes no call."""
@@ -55,9 +59,9 @@ class ResultStore:
         self.rows = rows
         self._media = media
 
-    async def keep(self, request_id: str, ready: Ready, keep: timedelta, message: Message | None) -> None:
-        """Keep an answer: on return whoever may have it finds it. What the store does not take is told as
-        expired to those who come back."""
+    async def put(self, request_id: str, ready: Ready, keep: timedelta) -> Outcome:
+        """Keep an answer's bytes, and say what there is to write of it (:meth:`finish`). What the store does
+        not take is told as expired to those who come back."""
         format = "sse" if ready.content_type.startswith("text/event-stream") else "json"
         media_id, size = None, None
         try:
@@ -68,7 +72,7 @@ class ResultStore:
             media_id, size = stored.id, stored.size
         kept = [[name, text] for name, text in ready.headers if not name.startswith(_OF_THE_FIRST)]
         now = datetime.now(UTC)
-        outcome = Outcome(
+        return Outcome(
             status=ready.status,
             ended_at=now,
             expires_at=now + keep,
@@ -77,17 +81,17 @@ class ResultStore:
             media_id=media_id,
             size=size,
         )
-        written = False
-        try:
-            written = await self.rows.finish(request_id, outcome, message)
-        finally:
-            if not written and media_id is not None:
-                with suppress(MediaFailed):
-                    await self._media.delete(media_id)
 
-    async def keep_error(
-        self, request_id: str, error: GatewayError, keep: timedelta, message: Message | None
-    ) -> None:
+    async def finish(self, request_id: str, outcome: Outcome, message: Message | None) -> None:
+        """On return whoever may have the answer finds it. May be repeated: raises
+        :class:`gateway.errors.Unavailable` while the ledger is away."""
+        written = await self.rows.finish(request_id, outcome, message)
+        if not written and outcome.media_id is not None:
+            with suppress(MediaFailed):
+                await self._media.delete(outcome.media_id)
+
+    def of_error(self, error: GatewayError, keep: timedelta) -> Outcome:
+        """What there is to write of a call that ended with an error."""
         now = datetime.now(UTC)
         told = {
             "message": error.message,
@@ -96,13 +100,12 @@ class ResultStore:
             "code": error.code,
             "extra": error.extra,
         }
-        outcome = Outcome(
+        return Outcome(
             status=int(error.status),
             ended_at=now,
             expires_at=now + keep,
             error=msgspec.json.encode(told).decode(),
         )
-        await self.rows.finish(request_id, outcome, message)
 
     async def answer(self, row: Result, base_url: str) -> Answer:
         """The kept answer of a call that is ``done``, once more. Raises the error that the call ended with,
@@ -112,7 +115,8 @@ class ResultStore:
         if row.media_id is None:
             raise expired(row.request_id)
         try:
-            opened = await self._media.open(row.media_id)
+            # Links work for a shorter time; who comes later gets fresh ones to the same pictures.
+            opened = await self._media.open_renewed(row.media_id, base_url)
         except MediaGone:
             raise expired(row.request_id) from None
         except MediaFailed:
@@ -126,30 +130,12 @@ class ResultStore:
             (name, text) for name, text in msgspec.json.decode(row.headers or "[]")
         ]
         headers += [("x-imagegate-cost-usd", "0.00"), REPLAYED]
-        kind, length, chunks = row.content_type or DOCUMENTS["json"], opened.size, opened.chunks
-
-        if opened.size <= LINKS_WITHIN and kind == DOCUMENTS["json"]:
-            document = self._with_links(b"".join([chunk async for chunk in chunks]), base_url)
-            length, chunks = len(document), _once(document)
+        kind = row.content_type or DOCUMENTS["json"]
 
         async def delivered(complete: bool) -> None:
             await opened.aclose()
 
-        return Answer(row.status or 200, headers, kind, chunks, length, delivered)
-
-    def _with_links(self, document: bytes, base_url: str) -> bytes:
-        """Links of ours work for an hour; who comes later gets fresh ones to the same pictures."""
-        with suppress(msgspec.DecodeError):
-            found = msgspec.json.decode(document)
-            items = found.get("data") if isinstance(found, dict) else None
-            now, changed = datetime.now(UTC), False
-            for item in items if isinstance(items, list) else ():
-                if isinstance(item, dict) and isinstance(item.get("url"), str):
-                    item["url"] = self._media.renewed(item["url"], base_url, now=now)
-                    changed = True
-            if changed:
-                return msgspec.json.encode(found)
-        return document
+        return Answer(row.status or 200, headers, kind, opened.chunks, opened.size, delivered)
 
     def link(self, media_id: str, base_url: str) -> str:
         """To the kept bytes, for ``media.link_lifetime``."""
@@ -157,14 +143,22 @@ class ResultStore:
 
     async def sweep(self) -> int:
         """Remove what is too old, and find those whose replica has died; how many answers were removed."""
-        removed = 0
-        await self.rows.lapse(datetime.now(UTC), REMEMBER)
+        removed, now = 0, datetime.now(UTC)
+        await self.rows.get("")  # it answers
+        await self.lapse(now)
         while True:
             gone = await self.rows.expire(datetime.now(UTC), REMEMBER)
             for media_id in gone:
                 removed += await self._media.delete(media_id)
             if len(gone) < TOGETHER:
                 return removed
+
+    async def lapse(self, now: datetime) -> None:
+        """Find those whose replica had died by ``now``; since then the ledger has answered. If it was away
+        before, those that live are given time to say so."""
+        if self.rows.shared:
+            await asyncio.sleep(DOUBT_SECONDS)
+        await self.rows.lapse(now, REMEMBER)
 
 
 @asynccontextmanager
@@ -180,7 +174,7 @@ async def results_kept(store: ResultStore, running: Callable[[], Sequence[str]])
             await store.rows.renew(ids, datetime.now(UTC) + LEASE)
 
     tasks = [
-        asyncio.create_task(every(RENEW_SECONDS, renew), name="renew-results"),
+        asyncio.create_task(every(RENEW_SECONDS, renew, again=RENEW_AGAIN_SECONDS), name="renew-results"),
         asyncio.create_task(every(SWEEP_SECONDS, store.sweep), name="sweep-results"),
     ]
     try:
@@ -191,14 +185,18 @@ async def results_kept(store: ResultStore, running: Callable[[], Sequence[str]])
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def every(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
-    """Do it again and again; a failure is logged and waits for the next turn."""
+async def every(seconds: float, work: Callable[[], Awaitable[object]], *, again: float | None = None) -> None:
+    """Do it again and again; a failure is logged and waits for the next turn. ``again``: seconds until then,
+    where a store was away."""
+    pause = seconds
     while True:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(pause)
+        pause = seconds
         try:
             await work()
         except (Unavailable, MediaFailed) as error:
             _log.warning("results_upkeep_waits", reason=str(error))
+            pause = seconds if again is None else again
         except Exception:
             _log.exception("results_upkeep_failed")
 
@@ -233,7 +231,3 @@ def _again(row: Result) -> Replayed:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-async def _once(document: bytes) -> AsyncIterator[bytes]:
-    yield document

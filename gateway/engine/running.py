@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from gateway.errors import Unavailable
+from gateway.ledger.records import RequestEnd
 
 T = TypeVar("T")
 
@@ -35,6 +36,8 @@ class Running:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._at_drain: list[Callable[[], None]] = []
         self._told = asyncio.Event()
+        self.cut: list[RequestEnd] = []
+        """Last rows of requests that :meth:`cancel` broke off; nobody has written them yet."""
         self.draining = False
         """Whether nothing new is taken any more."""
 

@@ -13,48 +13,35 @@ from __future__ import annotations
 
 from gateway.errors import GatewayError, InternalError, Unavailable, UpstreamFailed
 
+_PAID = "The picture was made and paid for, but"
+
 
 def conversion_failed(reason: str, request_id: str) -> GatewayError:
-    return InternalError(
-        f"The picture was made and paid for, but could not be converted: {reason}. Ask for another "
-        f"output_format or without fit, or outside strict mode, where the original is delivered instead. "
-        f"Request ID {request_id}.",
-        code="conversion_failed",
-        retryable=False,
+    words = (
+        f"{_PAID} could not be converted: {reason}. Ask for another output_format or without fit, or outside "
+        "strict mode, where the original is delivered instead."
     )
+    return _final(InternalError, "conversion_failed", words, request_id)
 
 
 def media_store_failed(request_id: str) -> GatewayError:
-    return UpstreamFailed(
-        f"The picture was made and paid for, but this gateway's media store could not take it. Ask with "
-        f"response_format b64_json. Request ID {request_id}.",
-        code="media_store_failed",
-        retryable=False,
-    )
+    words = f"{_PAID} this gateway's media store could not take it. Ask with response_format b64_json."
+    return _final(UpstreamFailed, "media_store_failed", words, request_id)
 
 
 def bad_base64(request_id: str) -> GatewayError:
-    return UpstreamFailed(
-        f"The provider sent an answer that cannot be used: its b64_json is not base64. "
-        f"Request ID {request_id}.",
-        code="bad_upstream_payload",
-        retryable=False,
-    )
+    words = "The provider sent an answer that cannot be used: its b64_json is not base64."
+    return _final(UpstreamFailed, "bad_upstream_payload", words, request_id)
 
 
 def bad_upstream_url(reason: str, request_id: str) -> GatewayError:
-    return UpstreamFailed(
-        f"The picture was made and paid for, but the provider answered with a link that cannot be used: "
-        f"{reason}. Request ID {request_id}.",
-        code="bad_upstream_url",
-        retryable=False,
-    )
+    words = f"{_PAID} the provider answered with a link that cannot be used: {reason}."
+    return _final(UpstreamFailed, "bad_upstream_url", words, request_id)
 
 
 def spool_failed(request_id: str) -> GatewayError:
-    return Unavailable(
-        f"The picture was made and paid for, but this gateway's disk could not take it. "
-        f"Request ID {request_id}.",
-        code="spool_failed",
-        retryable=False,
-    )
+    return _final(Unavailable, "spool_failed", f"{_PAID} this gateway's disk could not take it.", request_id)
+
+
+def _final(error: type[GatewayError], code: str, words: str, request_id: str) -> GatewayError:
+    return error(f"{words} Request ID {request_id}.", code=code, retryable=False)

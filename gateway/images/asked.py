@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from config.catalog import CatalogModel, RatioSizing
+from config.catalog import CatalogModel
 from config.prices import PriceVersion
+from config.sizing import RatioSizing
 from gateway.images.call import ImageCall, InputSize
 from gateway.images.input_tokens import every_input, text_bytes
 

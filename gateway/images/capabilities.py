@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from http import HTTPStatus
 
-from config.catalog import CatalogModel, Inputs
+from config.catalog import CatalogModel
+from config.inputs import Inputs
 from gateway.errors import InvalidRequest
 from gateway.images.backgrounds import can_be_transparent
 from gateway.images.batches import batches_of
 from gateway.images.call import UNSEEN, ImageCall, InputSize
+from gateway.images.extras import is_taken
 from gateway.images.fields import is_lenient
 from gateway.images.fitted import Unfit
 from gateway.images.formats import CONVERTIBLE, can_make
@@ -50,6 +52,7 @@ def _lacks(call: ImageCall, entry: CatalogModel) -> Iterator[Unfit]:
         return
     if call.operation is Operation.EDIT:
         yield from _input_lacks(call, entry)
+    yield from _need_lacks(call, entry)
     background, output_format = call.params.get("background"), call.params.get("output_format")
     if background == "transparent" and not can_be_transparent(entry):
         message = "Transparent background is not supported for this model."
@@ -99,11 +102,43 @@ def _input_lacks(call: ImageCall, entry: CatalogModel) -> Iterator[Unfit]:
             yield Unfit(overlay, unsupported_by_model(overlay, call.model))
         png_alone = inputs.model_copy(update={"formats": ["png"]})
         yield from _picture_lacks(call, png_alone, picture, sizes[place], call.label(place))
+    total = sum(picture.size for picture in _every(call) if isinstance(picture, InputFile))
+    if inputs.max_total_bytes is not None and total > inputs.max_total_bytes:
+        yield Unfit(
+            "input_bytes",
+            InvalidRequest(
+                f"The input pictures have {total} bytes together, which are more than the "
+                f"{inputs.max_total_bytes} that the model takes in one edit.",
+                param=param_of(call.label(0)),
+                code="file_too_large",
+                status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            ),
+        )
     if call.mask is not None and call.params.get("output_format") == "gif" and "gif" in entry.output_formats:
         yield Unfit("mask", _refusal(call, "mask", "GIF output takes no mask."))
     if call.mask is not None and call.markup is not None:
         message = "'markup' cannot be combined with 'mask'. Send one of them."
         yield Unfit("markup", _refusal(call, "markup", message))
+
+
+def _every(call: ImageCall) -> Iterator[InputImage]:
+    """The pictures of an edit, mask and markup among them."""
+    yield from call.images
+    yield from filter(None, (call.mask, call.markup))
+
+
+def _need_lacks(call: ImageCall, entry: CatalogModel) -> Iterator[Unfit]:
+    """Fields that say what is to be done, without which there is nothing to do."""
+    given = [
+        name for name, value in call.params.items() if value and is_taken(name, value, entry, call.operation)
+    ]
+    for name in entry.needs:
+        if name not in given:
+            yield Unfit("fields", _refusal(call, name, f"The model needs '{name}'."), (name,))
+    names = entry.needs_one_of
+    if names and not any(name in given for name in names):
+        message = f"The model needs one of {quoted(names)} with a value other than 0."
+        yield Unfit("fields", _refusal(call, names[0], message), tuple(names))
 
 
 def _vector_lacks(call: ImageCall, entry: CatalogModel) -> Iterator[Unfit]:

@@ -72,11 +72,16 @@ def is_needed(picture: Picture, finish: Finish) -> bool:
 
 
 def decoded_pixels(picture: Picture, finish: Finish) -> int:
-    """About how many pixels are held while it is converted; those of the largest allowed where its head does
-    not tell."""
+    """About how many pixels are held while it is converted, those of all frames that are kept; those of the
+    largest allowed where its head does not tell."""
     before = (picture.width or 0) * (picture.height or 0) or MAX_PIXELS
     width, height = finish.pixels or (0, 0)
-    return before + width * height
+    return (before + width * height) * (picture.frames if keeps_frames(picture, finish) else 1)
+
+
+def keeps_frames(picture: Picture, finish: Finish) -> bool:
+    """Whether an animation is one afterwards."""
+    return (finish.format or picture.format) in ANIMATED
 
 
 def convert(data: bytes, finish: Finish) -> Converted:

@@ -37,7 +37,7 @@ def serve_extras(
     for name, value in params.items():
         if name in _OWN_RULE or _goes_without_saying(name, value, entry, operation):
             continue
-        if not _is_taken(name, value, entry, operation):
+        if not is_taken(name, value, entry, operation):
             changed.append(adjusted(name, value, How.DROPPED))
         elif not _means_something(name, entry, output_format):
             changed.append(adjusted(name, value, How.IGNORED))
@@ -46,7 +46,8 @@ def serve_extras(
     return Served(sent, tuple(changed))
 
 
-def _is_taken(name: str, value: object, entry: CatalogModel, operation: Operation) -> bool:
+def is_taken(name: str, value: object, entry: CatalogModel, operation: Operation) -> bool:
+    """Whether the target is sent this value of a field without a rule of its own."""
     if is_lenient(entry):
         return name in KNOWN or entry.passthrough
     field = KNOWN.get(name)

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from config.catalog import AnySizing, CatalogModel, FreeSizing, InputSizing, ListedSizing
+from config.catalog import CatalogModel
+from config.sizing import AnySizing, FreeSizing, InputSizing, ListedSizing, Sizing
 from gateway.images.backgrounds import colour_of, serve_background
 from gateway.images.batches import batches_of, batches_text
 from gateway.images.call import ImageCall
@@ -38,12 +39,13 @@ def fit(call: ImageCall, entry: CatalogModel) -> Fitted | Unfit:
     if unfit is not None:
         return unfit
     intent = size_intent(call.params)
-    size = choose(intent, entry.sizing, input_ratio=_input_ratio(call))
+    sizing = sizing_of(call, entry)
+    size = choose(intent, sizing, input_ratio=_input_ratio(call))
     if call.strict and intent.ignored:
         return Unfit(intent.ignored[0].field, contradiction(intent))
     if call.strict and not passes_strict(size.rule):
-        valid = nearest(intent, entry.sizing)
-        return Unfit("size", size_refused(intent, entry.sizing, blamed(intent, size), valid), valid)
+        valid = nearest(intent, sizing)
+        return Unfit("size", size_refused(intent, sizing, blamed(intent, size), valid), valid)
     return _fitted(call, entry, intent, _as_asked(size, call.params, call.adjusted))
 
 
@@ -54,23 +56,29 @@ def serves(call: ImageCall, entry: CatalogModel) -> bool:
     if not call.strict:
         return True
     intent = size_intent(call.params)
-    size = choose(intent, entry.sizing, input_ratio=_input_ratio(call))
+    size = choose(intent, sizing_of(call, entry), input_ratio=_input_ratio(call))
     return refused_in_strict_mode(call, entry) is None and not intent.ignored and passes_strict(size.rule)
 
 
 def hangs_on_input(call: ImageCall, entry: CatalogModel) -> bool:
     """Whether the shape of an edit's first picture decides the size that the target is sent."""
-    if call.operation is not Operation.EDIT or isinstance(entry.sizing, AnySizing | InputSizing):
+    sizing = sizing_of(call, entry)
+    if call.operation is not Operation.EDIT or isinstance(sizing, AnySizing | InputSizing):
         return False
     intent = size_intent(call.params)
-    return intent.ratio is None and not (intent.is_open and entry.sizing.auto)
+    return intent.ratio is None and not (intent.is_open and sizing.auto)
+
+
+def sizing_of(call: ImageCall, entry: CatalogModel) -> Sizing:
+    """The sizes that a target makes of this call."""
+    return entry.sizing_of(call.operation.value, len(call.images))
 
 
 def _fitted(call: ImageCall, entry: CatalogModel, intent: Intent, size: SizeChoice) -> Fitted:
     params = call.params
     colour = colour_of(params.get("background"))
     # Models of these kinds make exactly the pixels that they are asked for; of others they are seen.
-    made_exactly = isinstance(entry.sizing, FreeSizing | ListedSizing)
+    made_exactly = isinstance(sizing_of(call, entry), FreeSizing | ListedSizing)
     exact = serve_fit(params.get("fit"), intent.pixels, size.pixels if made_exactly else None)
     formats = serve_format(params, entry, alpha=colour is not None)
     # A colour is seen where transparency has to go, and around a picture that is padded.

@@ -19,6 +19,9 @@ Pixels = tuple[int, int]
 TOLERANCE = Fraction(1, 10**9)
 """Relative; a computed value this near to a limit is at the limit."""
 
+_REACH = 8
+"""Steps of width on either side among which the nearest sizes are looked for first."""
+
 _LEAST_SHARE = Fraction(4, 5)
 """Of the area asked for, what an exact ratio may come to."""
 
@@ -51,9 +54,8 @@ def filled(
     ratio: Fraction, area: Fraction, sizing: FreeSizing, *, ratio_given: bool, area_given: bool
 ) -> tuple[Rule, Pixels]:
     """For a ratio and an area; ``…_given`` is whether the caller said it, so that changing it is told."""
-    slim = _clamped_ratio(ratio, sizing)
+    slim, wanted = within(ratio, area, sizing)
     largest = largest_area(slim, sizing)
-    wanted = min(max(area, Fraction(sizing.min_pixels)), largest)
     width, height = _of_exact_ratio(slim, wanted, sizing) or _settled(wanted, slim, sizing, computed=True)
     ratio_kept = not ratio_given or Fraction(width, height) == ratio
     tier_kept = not area_given or is_of_tier(width * height, area)
@@ -66,6 +68,19 @@ def filled(
     else:
         rule = Rule.FILLED if ratio_kept and tier_kept else Rule.NEAREST
     return rule, (width, height)
+
+
+def within(ratio: Fraction, area: Fraction, sizing: FreeSizing) -> tuple[Fraction, Fraction]:
+    """A ratio and an area, the ratio brought within its limit first, before any rounding."""
+    slim = _clamped_ratio(ratio, sizing)
+    return slim, min(max(area, Fraction(sizing.min_pixels)), largest_area(slim, sizing))
+
+
+def written_within(width: int, height: int, sizing: FreeSizing) -> tuple[Fraction, Fraction]:
+    """The same for pixels that the caller wrote: what is beyond the ratio is cut from the longer edge."""
+    ratio = Fraction(width, height)
+    slim = _clamped_ratio(ratio, sizing)
+    return within(slim, _cut_area(Fraction(width * height), ratio, slim), sizing)
 
 
 def largest_area(ratio: Fraction, sizing: FreeSizing) -> Fraction:
@@ -162,33 +177,41 @@ def _repaired(width: int, height: int, area: Fraction, ratio: Fraction, sizing: 
     return width, height
 
 
-def near(
-    area: Fraction, ratio: Fraction, sizing: FreeSizing, count: int = 1, widths: range | None = None
-) -> list[Pixels]:
-    """The sizes of all that the model makes (with one of ``widths``) that are nearest in ratio and area
-    together, by the sum of the logarithms' distances; of equally near ones the larger, then the wider."""
+def near(area: Fraction, ratio: Fraction, sizing: FreeSizing, count: int = 1) -> list[Pixels]:
+    """The sizes of all that the model makes that are nearest to a shape: by the edge that is further off,
+    which is ratio and area together, then by the other edge; of equally near ones the larger, then the
+    wider. Fewer than ``count`` where the model makes fewer."""
+    across, down = area * ratio, area / ratio  # the squares of the edges
 
-    def distance(size: Pixels) -> tuple[Fraction, int, int]:
+    def distance(size: Pixels) -> tuple[Fraction, Fraction, int, int]:
         width, height = size
-        return (
-            off(Fraction(width, height), ratio) * off(Fraction(width * height), area),
-            -width * height,
-            -width,
-        )
+        apart = off(Fraction(width**2), across), off(Fraction(height**2), down)
+        return max(apart), min(apart), -width * height, -width
 
-    return sorted(set(_candidates(area, ratio, sizing, widths)), key=distance)[:count]
+    step = sizing.step
+    middle, reach = _down(across / step**2) * step, _REACH
+    while True:
+        low, high = middle - reach * step, middle + reach * step
+        sizes = set(_candidates(down, sizing, range(low, high + 1, step), count))
+        found = sorted(sizes, key=distance)[:count]
+        beyond = off(Fraction((high + step) ** 2), across)
+        if low > step:
+            beyond = min(beyond, off(Fraction((low - step) ** 2), across))
+        is_all = low <= step and high >= sizing.max_edge
+        if is_all or (len(found) == count and distance(found[-1])[0] < beyond):
+            return found
+        reach *= 8
 
 
-def _candidates(
-    area: Fraction, ratio: Fraction, sizing: FreeSizing, widths: range | None
-) -> Iterator[Pixels]:
-    """For every width the heights at which the distance can be least: those around the asked ratio's and
-    around the asked area's."""
+def _candidates(down: Fraction, sizing: FreeSizing, widths: range, count: int) -> Iterator[Pixels]:
+    """For every width the heights nearest to the asked one, whose square is ``down``: at least ``count``,
+    where there are so many."""
+    step = sizing.step
+    asked = _down(down / step**2) * step
     for width, low, high in sizing.shapes(widths):
-        for wanted in (width / ratio, area / width):
-            below = math.floor(wanted / sizing.step) * sizing.step
-            for height in (below, below + sizing.step):
-                yield width, min(max(height, low), high)
+        middle = min(max(asked, low), high)
+        for height in range(max(low, middle - count * step), min(high, middle + count * step) + 1, step):
+            yield width, height
 
 
 def off(one: Fraction, other: Fraction) -> Fraction:

@@ -63,6 +63,14 @@ def look(read: Read, size: int) -> Picture:
     return _bmff(picture, head) if picture.format in ("avif", "heic") else picture
 
 
+def may_move(head: bytes) -> bool:
+    """Whether a file that begins so may be an animation in a format whose frames conversions keep."""
+    format = sniff(head).format
+    if format == "webp":
+        return head[12:16] == b"VP8X" and bool(head[20:21] and head[20] & 0x02)
+    return format == "gif" or (format == "avif" and head[8:12] == b"avis")
+
+
 def is_bomb(picture: Picture) -> bool:
     """Whether it claims more than anybody should decode."""
     pixels = (picture.width or 0) * (picture.height or 0) * picture.frames

@@ -12,12 +12,26 @@ def facts(entry: CatalogModel, day: date) -> dict[str, object]:
     """``entry`` as it stands on ``day`` (UTC): sizing, what it takes, and the prices in force and to come.
     Amounts are exact text in dollars."""
     return {
-        "sizing": entry.sizing.model_dump(mode="json", exclude_none=True),
+        **sizings(entry),
         "capabilities": capabilities(entry),
         "prices": [told(version) for version in prices_from(entry, day)],
         "released": _day(entry.released),
         "shutdown_date": _day(entry.shutdown),
         "sources": [_source(source) for source in entry.sources],
+    }
+
+
+def sizings(entry: CatalogModel) -> dict[str, object]:
+    """By the name of the entry's setting; edits only where their sizes differ."""
+    found = {
+        "sizing": entry.sizing,
+        "edit_sizing": entry.edit_sizing,
+        "single_edit_sizing": entry.single_edit_sizing,
+    }
+    return {
+        name: sizing.model_dump(mode="json", exclude_none=True)
+        for name, sizing in found.items()
+        if sizing is not None
     }
 
 
@@ -33,6 +47,8 @@ def capabilities(entry: CatalogModel) -> dict[str, object]:
         "inputs": entry.inputs.model_dump(mode="json", exclude_none=True),
         "fields": list(entry.fields),
         "values": dict(entry.values),
+        "needs": list(entry.needs),
+        "needs_one_of": list(entry.needs_one_of),
         "extensions": {
             name: known.model_dump(mode="json", exclude_none=True) for name, known in entry.extensions.items()
         },

@@ -107,7 +107,21 @@ def _served_by(entry: CatalogModel, operation: Operation, defaults: Mapping[str,
             refused.append({"not": given["mask"]})
         refused += [schema for overlay, schema in given.items() if not getattr(entry.inputs, overlay)]
         refused.append({"allOf": list(given.values())})
+    refused += [{"not": _met(name, entry, defaults)} for name in entry.needs]
+    if entry.needs_one_of:
+        refused.append({"not": {"anyOf": [_met(name, entry, defaults) for name in entry.needs_one_of]}})
     return {"not": {"anyOf": refused}} if refused else True
+
+
+def _met(name: str, entry: CatalogModel, defaults: Mapping[str, object]) -> Schema:
+    """Bodies that give a field that something hangs on, as the model takes it, in words or by its default."""
+    known = entry.extensions.get(name)
+    bounds = known.model_dump(include={"minimum", "maximum"}, exclude_none=True) if known else {}
+    words = {"enum": entry.values[name]} if name in entry.values else {}
+    schema: Schema = {**bounds, **words, "not": {"enum": [None, "", 0, False, [], {}]}}
+    if not defaults.get(name):
+        return {"required": [name], "properties": {name: schema}}
+    return {"properties": {name: {"anyOf": [schema, {"type": "null"}]}}}
 
 
 def _opaque_but_transparent(defaults: Mapping[str, object]) -> Schema:

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from itertools import islice
 
 from config.sizing import (
     AnySizing,
@@ -49,9 +48,6 @@ _RATIOS = tuple(
 _TIERS = ("512", "0.75K", "1K", "1.25K", "1.5K", "2K", "2.5K", "3K", "4K", "6K", "8K", "16K")
 """Ratios and tiers that people use, for models that make any."""
 
-_AROUND = 64
-"""Steps of width on either side of the served size among which the nearest sizes are looked for."""
-
 
 def blamed(intent: Intent, choice: SizeChoice) -> str:
     """The field that the model cannot serve as asked, of those that the caller sent."""
@@ -77,8 +73,18 @@ def nearest(intent: Intent, sizing: Sizing, count: int = 3) -> tuple[str, ...]:
         values = _ratios(intent, sizing)
     else:
         values = _tiers(intent, sizing)
-    found = tuple(islice(dict.fromkeys(values), count))
-    return found or tuple(islice(dict.fromkeys(_sizes(intent, choice, sizing, count)), count))
+    return _first(values, count) or _first(_sizes(intent, choice, sizing, count), count)
+
+
+def _first(values: Iterable[str], count: int) -> tuple[str, ...]:
+    """So many different ones; the rest is not worked out."""
+    found: list[str] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+        if len(found) == count:
+            break
+    return tuple(found)
 
 
 def _field(intent: Intent, is_ratio: bool) -> str:
@@ -97,41 +103,41 @@ def _sizes(intent: Intent, choice: SizeChoice, sizing: Sizing, count: int) -> It
         area = intent.area or Fraction(sizing.default_area)
         return [one.text for one in by_nearness(ratio, area, sizing)]
     if isinstance(sizing, FreeSizing):
-        return _free_sizes(ratio, intent.area or Fraction(sizing.default_area), choice, sizing, count)
+        area = intent.area or Fraction(sizing.default_area)
+        return _free_sizes(ratio, area, intent, choice, sizing, count)
     assert isinstance(sizing, RatioSizing)
     if intent.ratio is None and intent.area is not None:
         return tiers_by_nearness(intent.area, sizing)
     if intent.pixels is None or not sizing.pixels:
         return ratios_by_nearness(ratio, sizing)
-    return _published(ratio, intent.area or Fraction(1), choice, sizing)
+    return _published(ratio, intent.area or Fraction(1), sizing)
 
 
 def _free_sizes(
-    ratio: Fraction, area: Fraction, choice: SizeChoice, sizing: FreeSizing, count: int
+    ratio: Fraction, area: Fraction, intent: Intent, choice: SizeChoice, sizing: FreeSizing, count: int
 ) -> Iterator[str]:
-    """What is served instead, then its neighbours."""
-    assert choice.pixels is not None
+    """What is served instead, then those nearest to what was asked, once that is within the limits."""
     yield choice.sent
-    width, step = choice.pixels[0], sizing.step
-    window = range(width - _AROUND * step, width + _AROUND * step + 1, step)
-    found = free_sizing.near(area, ratio, sizing, count, window)
-    if len(found) < count:
-        found = free_sizing.near(area, ratio, sizing, count)
-    for near_width, near_height in found:
-        yield f"{near_width}x{near_height}"
+    if intent.pixels is not None:
+        ratio, area = free_sizing.written_within(*intent.pixels, sizing)
+    else:
+        ratio, area = free_sizing.within(ratio, area, sizing)
+    for width, height in free_sizing.near(area, ratio, sizing, count):
+        yield f"{width}x{height}"
 
 
-def _published(ratio: Fraction, area: Fraction, choice: SizeChoice, sizing: RatioSizing) -> Iterator[str]:
-    """Pixels that ratios and tiers come to, which may be asked for as such."""
-    if choice.pixels:
-        yield choice.sent
-    cells = [(text, pixels_of(text)) for row in sizing.pixels.values() for text in row.values()]
-    known = [(text, pixels) for text, pixels in cells if pixels is not None]
-    known.sort(key=lambda cell: off(Fraction(*cell[1]), ratio) * off(Fraction(cell[1][0] * cell[1][1]), area))
-    for text, pixels in known:
-        exact = Intent(pixels, Fraction(*pixels), Fraction(pixels[0] * pixels[1]), text, {"size": text})
-        if passes_strict(choose(exact, sizing).rule):
-            yield text
+def _published(ratio: Fraction, area: Fraction, sizing: RatioSizing) -> Iterator[str]:
+    """Pixels that ratios and tiers come to, which may be asked for as such, in the order of the rule: the
+    nearest ratio, then the nearest tier."""
+    for name in ratios_by_nearness(ratio, sizing):
+        for tier in tiers_by_nearness(area, sizing):
+            text = sizing.pixels.get(tier, {}).get(name, "")
+            pixels = pixels_of(text)
+            if pixels is None:
+                continue
+            exact = Intent(pixels, Fraction(*pixels), Fraction(pixels[0] * pixels[1]), text, {"size": text})
+            if passes_strict(choose(exact, sizing).rule):
+                yield text
 
 
 def _ratios(intent: Intent, sizing: Sizing) -> Iterator[str]:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from config.catalog import CatalogModel, FreeSizing, ListedSizing
+from config.catalog import CatalogModel
+from config.sizing import FreeSizing, ListedSizing
 from gateway.images.asked import AUTO, Asked
 
 

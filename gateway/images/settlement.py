@@ -57,6 +57,14 @@ def settle(
     return Charge(cost, tuple(flags), ours.price_version, catalogue=kept, reported=reported)
 
 
+def settle_failed(price_version: str | None, held: PriceRange | None) -> Charge | None:
+    """The charge of an attempt that its provider bills although it gave no picture and does not say what that
+    costs: what was expected of it. None where nobody knew what to expect."""
+    if held is None:
+        return None
+    return Charge(held.expected, ("estimated", "billed_on_error"), price_version)
+
+
 def drifts(ours: NanoDollars, reported: NanoDollars) -> bool:
     """Whether two costs of the same thing differ by more than 2 % of ours."""
     return abs(reported - ours) * 100 > ours * DRIFT_PERCENT

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from config.sizing import ListedSizing, Sizing
+from config.sizing import InputSizing, ListedSizing, Sizing
 from gateway.errors import InvalidRequest
 from gateway.images.intent import Intent
 from gateway.images.size_wording import check_size
 from gateway.images.wording import invalid_value, listing, quoted, refused_by_service, shown
+
+_AS_INPUT = "What the model makes of the picture is as large as the picture, or has its shape."
 
 
 def size_refused(intent: Intent, sizing: Sizing, field: str, nearest: Sequence[str]) -> InvalidRequest:
@@ -19,7 +21,10 @@ def size_refused(intent: Intent, sizing: Sizing, field: str, nearest: Sequence[s
     if field == "size":
         return refused_by_service(field, f"{_sentence(asked, intent, sizing)}{served}")
     values = quoted(intent.asked.values())
-    return invalid_value(field, f"Invalid '{field}': the model does not serve {values} exactly.{served}")
+    reason = f" {_AS_INPUT}" if isinstance(sizing, InputSizing) else ""
+    return invalid_value(
+        field, f"Invalid '{field}': the model does not serve {values} exactly.{reason}{served}"
+    )
 
 
 def contradiction(intent: Intent) -> InvalidRequest:
@@ -29,6 +34,8 @@ def contradiction(intent: Intent) -> InvalidRequest:
 
 
 def _sentence(asked: str, intent: Intent, sizing: Sizing) -> str:
+    if isinstance(sizing, InputSizing):
+        return f"Invalid size '{shown(asked)}'. {_AS_INPUT}"
     if intent.pixels is not None or isinstance(sizing, ListedSizing):
         try:
             check_size(asked, sizing)

@@ -1,4 +1,4 @@
-"""Token counts out of an answer's ``usage`` object (``openai-images.md`` §4)."""
+"""Token counts out of an answer's ``usage`` object."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from config.catalog import CatalogModel
+from config.sizing import Sizing
 from gateway.errors import InvalidRequest
 from gateway.images.call import Delivery, ImageCall
 from gateway.images.combinations import check_impossible
@@ -95,7 +96,8 @@ def validate(
     images, overlays = read_pictures(raw, strict=reading.strict)
     asked = _params(raw, fields, entries)
     delivery = Delivery(_response_format(raw, name, entries, reading), reading.report)
-    _check_size(asked, entries, strict=reading.strict)
+    own = entries[0].sizing_of(raw.operation.value, len(images))
+    _check_size(asked, own, strict=reading.strict)
     params, filled = fill(asked, defaults)
     if not all(is_lenient(entry) for entry in entries):
         check_impossible(params)
@@ -191,14 +193,14 @@ def _params(
     return params
 
 
-def _check_size(params: Mapping[str, object], entries: Sequence[CatalogModel], *, strict: bool) -> None:
+def _check_size(params: Mapping[str, object], sizing: Sizing, *, strict: bool) -> None:
     """Raises for what is no size, ratio or tier; in strict mode in the words of the model."""
     try:
         size_intent(params)
     except InvalidRequest as refusal:
         size = params.get("size")
         if strict and refusal.param == "size" and isinstance(size, str):
-            check_size(size, entries[0].sizing)
+            check_size(size, sizing)
         raise
 
 

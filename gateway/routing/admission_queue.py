@@ -102,6 +102,12 @@ class AdmissionQueue:
             self._in_flight -= 1
             self._admit()
 
+    def reconfigured(self, most: int | None, max_queue: int) -> None:
+        """Other bounds from now on. Who waits keeps his place in the line."""
+        self.cap.reconfigured(most)
+        self._max_queue = max_queue
+        self._admit()
+
     def turn_away(self, error: Exception) -> None:
         """Everyone who waits gets ``error`` instead of a place, and whoever would have to from now on."""
         self._closed = error

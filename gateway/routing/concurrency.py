@@ -25,6 +25,12 @@ class ConcurrencyCap:
     _good: int = 0
     _lessened: float = float("-inf")
 
+    def reconfigured(self, most: int | None) -> None:
+        """Another ``max_in_flight`` from now on; what was learnt below it stays."""
+        self.most = most
+        if most is not None and self._learnt is not None and self._learnt >= most:
+            self._learnt = None
+
     @property
     def now(self) -> int | None:
         """Calls at once; None for any number."""

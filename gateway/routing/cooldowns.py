@@ -7,8 +7,6 @@ where it is the only one.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gateway.routing.names import TargetName
@@ -20,13 +18,11 @@ LEAST = 0.05
 """Seconds. Less has passed before the next call could be made."""
 
 RETRY_AFTER = "retry-after"
-_COUNTED = ("requests", "tokens", "images")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Cooldown:
-    """``kind`` is ``retry-after`` or what ran out there: ``requests``, ``tokens``, ``images``."""
+    """``kind`` is ``retry-after`` or what ran out there (providers/rate_headers.py)."""
 
     kind: str
     until: float
@@ -61,24 +57,3 @@ class Cooldowns:
     def forget(self, now: float) -> None:
         """Drop what is over."""
         self._until = {key: until for key, until in self._until.items() if until > now}
-
-
-def hints(headers: Mapping[str, str]) -> Iterator[tuple[str, float]]:
-    """Kind and seconds of what an answer says has run out, from ``x-ratelimit-remaining-*`` and
-    ``x-ratelimit-reset-*``. Look-ups in ``headers`` must ignore case; what cannot be read says nothing."""
-    for kind in _COUNTED:
-        if headers.get(f"x-ratelimit-remaining-{kind}", "").strip() == "0":
-            seconds = duration(headers.get(f"x-ratelimit-reset-{kind}", ""))
-            if seconds is not None:
-                yield kind, seconds
-
-
-def duration(text: str) -> float | None:
-    """Seconds, from ``6m0s``, ``1.5s``, ``20ms`` or a bare number of seconds."""
-    said = text.strip().lower()[:32]
-    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", said):
-        return float(said)
-    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhd])", said)
-    if not parts or "".join(number + unit for number, unit in parts) != said:
-        return None
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)

@@ -39,6 +39,10 @@ class Budgets:
         self.count = RetryCount(count)
         self.spend = RetrySpend(spend)
 
+    def reconfigured(self, *, count: Decimal, spend: Decimal) -> None:
+        self.count.reconfigured(count)
+        self.spend.reconfigured(spend)
+
 
 @dataclass(slots=True, eq=False)
 class Attempt:

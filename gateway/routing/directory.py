@@ -11,10 +11,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
+from config.accounts.kinds import ProviderSettings
+from config.at_account import at_account
+from config.billed_on_error import BilledOnError
 from config.catalog import Catalog, CatalogModel
+from config.models import ModelSettings
 from config.normalization import Mode
 from config.own_prices import priced
-from config.schema import ModelSettings, ProviderSettings, Settings
+from config.schema import Settings
 from gateway.caller import Caller
 
 
@@ -29,6 +33,7 @@ class Target:
     entry: CatalogModel
     unusable: str | None = None
     cost_source: Literal["catalogue", "provider"] = "catalogue"
+    billed_on_error: BilledOnError = field(default_factory=BilledOnError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +110,10 @@ def _every_model(settings: Settings, catalog: Catalog, unusable: Mapping[str, st
                 target = Target(
                     provider,
                     name,
-                    priced(entry, catalog, account, name),
+                    at_account(priced(entry, catalog, account, name), account),
                     unusable.get(provider),
                     account.cost_source,
+                    account.billed_on_error,
                 )
                 found.setdefault(name, []).append(target)
     return [PublicModel(name, tuple(targets), entries[name]) for name, targets in found.items()]
@@ -125,9 +131,11 @@ def _declared(
         upstream = target.model or name
         account = providers[target.provider]
         entry = catalog.describe(account.type, upstream, target.catalog or model.catalog)
-        entry = priced(entry, catalog, account, upstream, target.prices)
+        entry = at_account(priced(entry, catalog, account, upstream, target.prices), account)
         reason = unusable.get(target.provider)
-        targets.append(Target(target.provider, upstream, entry, reason, account.cost_source))
+        targets.append(
+            Target(target.provider, upstream, entry, reason, account.cost_source, account.billed_on_error)
+        )
     face = catalog.get(model.catalog) if model.catalog else None
     return PublicModel(
         name,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from config.models import ModelSettings
 from config.routing import Action, BreakerSettings, Select, WhenSettings
-from config.schema import ModelSettings, Settings
+from config.schema import Settings
 from gateway.routing.conditions import Condition
 from gateway.routing.failure import OnFailure
 from gateway.routing.rules import Rulebook

@@ -28,6 +28,10 @@ class RetryCount:
         self._first: dict[str, WindowSum] = defaultdict(_ten_minutes)
         self._further: dict[tuple[str, str], WindowSum] = defaultdict(_ten_minutes)
 
+    def reconfigured(self, share: Decimal) -> None:
+        """Another share from now on; what was counted stays."""
+        self._share = share
+
     def first(self, provider: str, now: float) -> None:
         """A request came there for the first time, at once or from another provider."""
         self._first[provider].add(1, now)
@@ -51,6 +55,10 @@ class RetrySpend:
         self._taken = WindowSum(SPEND_SECONDS)
         self._calls = WindowSum(SPEND_SECONDS)
 
+    def reconfigured(self, share: Decimal) -> None:
+        """Another share from now on; what was spent stays."""
+        self._share = share
+
     def settled(self, nano: int, now: float) -> None:
         """A call was settled at so much."""
         self._settled.add(nano, now)
@@ -65,6 +73,11 @@ class RetrySpend:
         if nano is None:
             return False
         return self._taken.total(now) + nano <= int(self._settled.total(now) * self._share)
+
+    def used(self, now: float) -> float:
+        """Which part of what may be spent is spent; above 1 where the one call that always may cost more."""
+        taken, allowed = self._taken.total(now), int(self._settled.total(now) * self._share)
+        return taken / allowed if allowed else float(taken > 0)
 
     def take(self, nano: int | None, now: float) -> Callable[[int, float], None]:
         """Such a call was sent. Call the answer once it has ended, with what it cost (0: released) and the

@@ -12,13 +12,14 @@ from enum import StrEnum
 
 from config.routing import BreakerSettings
 from gateway.routing import attempt_time
-from gateway.routing.cooldowns import RETRY_AFTER, Cooldown, Cooldowns, hints
+from gateway.routing.cooldowns import RETRY_AFTER, Cooldown, Cooldowns
 from gateway.routing.failure import Failure
 from gateway.routing.health import State, TargetHealth, Ticket
 from gateway.routing.latency import Latencies
 from gateway.routing.names import Shape, TargetName
 from gateway.routing.shared import OPEN, Alone, Note, SharedHealth
 from providers.base import Kind
+from providers.rate_headers import hints
 
 _ASKS_FOR_REST = frozenset({Kind.THROTTLED, Kind.OVERLOADED})
 
@@ -138,7 +139,7 @@ class Watch:
         return Change.OPENED
 
     def heard(self, target: TargetName, headers: Mapping[str, str], now: float) -> None:
-        """The headers of an answer, good or bad: what has run out there."""
+        """The headers of an answer: what has run out there. A refusal's are in its ``retry_after``."""
         for kind, seconds in hints(headers):
             self._rest(target, kind, seconds, now)
 

@@ -1,7 +1,7 @@
 """What AWS's exceptions mean. Their name comes in ``x-amzn-ErrorType``, their text as ``{"message": …}``.
 
-Facts: bedrock.md (the table of exceptions was read in botocore's service model; the header, and the names
-that belong to signatures and tokens, are recalled).
+The table of exceptions was read in botocore's service model; the header, and the names that belong to
+signatures and tokens, are recalled (docs/providers/bedrock.md).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 from providers.base import Certainty, Kind, ProviderError
 from providers.openai_errors import refusal as by_status
 from providers.openai_errors import request_id, retry_after
+from providers.refusing import WHAT_IT_DID
 from providers.scrub import Scrubber
 
 _MEANING: Mapping[str, tuple[Kind, Certainty]] = {
@@ -35,12 +36,9 @@ _MEANING: Mapping[str, tuple[Kind, Certainty]] = {
     "ServiceUnavailableException": (Kind.OVERLOADED, Certainty.REJECTED),
 }
 _WORDS: Mapping[Kind, str] = {
-    Kind.AUTH: "refused the gateway's account",
-    Kind.THROTTLED: "limits the rate of calls",
-    Kind.OVERLOADED: "is overloaded",
+    **WHAT_IT_DID,
     Kind.NOT_FOUND: "does not know the model",
     Kind.TIMEOUT: "gave up waiting for its model",
-    Kind.SERVER: "failed",
 }
 _BLOCKED = re.compile(r"blocked by our content filters", re.IGNORECASE)
 _NO_SUCH_MODEL = re.compile(
@@ -67,11 +65,13 @@ def refusal(
     elif kind is Kind.INVALID and _NO_SUCH_MODEL.search(said):
         kind = Kind.NOT_FOUND
     shown = scrub(said, prompt)
-    words = f"Provider '{provider}' {_WORDS[kind]} ({name})." if kind in _WORDS else ""
+    words = f"Provider '{provider}' {_WORDS[kind]} ({name})."
+    # What is wrong with the request itself is best said in the upstream's words alone.
+    alone = kind in (Kind.INVALID, Kind.MODERATION) and shown
     return ProviderError(
         kind,
         certainty,
-        f"{words} {shown}".strip() or f"Provider '{provider}' refused the request ({name}).",
+        shown if alone else f"{words} {shown}".rstrip(),
         status=status,
         code=name,
         retry_after=retry_after(headers),

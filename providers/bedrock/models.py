@@ -1,4 +1,4 @@
-"""What the body of each of Stability's models on Bedrock looks like (bedrock.md).
+"""What the body of each of Stability's models on Bedrock looks like (docs/providers/bedrock.md).
 
 A model id is ``stability.NAME-vN:N``, with ``us.`` before it where it is called through an inference profile.
 """
@@ -14,21 +14,17 @@ _ID = re.compile(r"(?:[a-z-]{2,12}\.)?stability\.(?P<name>[a-z0-9-]+?)-v\d+(?::\
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """``pictures`` are the fields for input pictures in their order. The caller must give the fields in
-    ``needs``, and one of ``one_of`` with a value above 0. Every edit sends ``fixed``, and ``unless_given``
-    where the caller says nothing else. ``sized``: an edit takes a ratio of its own."""
+    """``pictures`` are the fields for input pictures in their order. Every edit sends ``fixed``, and
+    ``unless_given`` where the caller says nothing else."""
 
     pictures: tuple[str, ...] = ("image",)
     prompt: bool = True
     mask: bool = False
-    needs: tuple[str, ...] = ()
-    one_of: tuple[str, ...] = ()
     fixed: Mapping[str, object] = field(default_factory=dict)
     unless_given: Mapping[str, object] = field(default_factory=dict)
-    sized: bool = False
 
 
-UNKNOWN = Shape(mask=True, sized=True)
+UNKNOWN = Shape(mask=True)
 """For ids that say nothing, such as the ARN of an application inference profile."""
 
 _SHAPES: Mapping[str, Shape] = {
@@ -37,14 +33,14 @@ _SHAPES: Mapping[str, Shape] = {
     # Without a strength of the caller's, the picture is changed more than kept; 1 would ignore it.
     "sd3-5-large": Shape(fixed={"mode": "image-to-image"}, unless_given={"strength": 0.7}),
     "stable-image-inpaint": Shape(mask=True),
-    "stable-outpaint": Shape(one_of=("left", "right", "up", "down")),
-    "stable-image-search-replace": Shape(needs=("search_prompt",)),
-    "stable-image-search-recolor": Shape(needs=("select_prompt",)),
+    "stable-outpaint": Shape(),
+    "stable-image-search-replace": Shape(),
+    "stable-image-search-recolor": Shape(),
     "stable-image-erase-object": Shape(mask=True, prompt=False),
     "stable-image-remove-background": Shape(prompt=False),
     "stable-image-control-sketch": Shape(),
     "stable-image-control-structure": Shape(),
-    "stable-image-style-guide": Shape(sized=True),
+    "stable-image-style-guide": Shape(),
     "stable-style-transfer": Shape(pictures=("init_image", "style_image")),
     "stable-creative-upscale": Shape(),
     "stable-conservative-upscale": Shape(),

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from config.schema import BedrockProvider
+from config.accounts.bedrock import BedrockProvider
 from providers.account import Account, Resolve
 from providers.base import (
     Certainty,
@@ -24,6 +24,7 @@ from providers.bedrock import errors
 from providers.bedrock.models import Shape, shape_of
 from providers.bedrock.signing import Keys, Signer
 from providers.bfl_moderation import moderated
+from providers.credential import NO_CREDENTIAL, bearer
 from providers.http import Reply, UpstreamClient
 from providers.json_body import bare_base64, json_body, weight_of
 from providers.openai_errors import request_id
@@ -59,22 +60,15 @@ class Bedrock(Account):
     ) -> None:
         """Raises :class:`providers.extras.ExtraMissing` where calls are to be signed and cannot be."""
         base_url = settings.base_url or f"https://bedrock-runtime.{settings.region}.amazonaws.com"
-        headers, secrets = {}, []
         self._signer: Signer | None = None
+        fixed = NO_CREDENTIAL
         if settings.api_key is not None:
-            secrets.append(resolve(settings.api_key).reveal())
-            headers["authorization"] = f"Bearer {secrets[0]}"
+            fixed = bearer(resolve(settings.api_key))
         else:
             keys = _keys(settings, resolve)
             self._signer = Signer(name, settings.region, keys, settings.profile)
-        super().__init__(
-            name,
-            client,
-            base_url=base_url,
-            headers=headers,
-            secrets=secrets,
-        )
-        self._secrets = tuple(secrets)
+        super().__init__(name, client, base_url, fixed)
+        self._secrets = fixed.secrets
 
     def url(self, operation: Operation, model: str) -> str:
         # A colon may stand in a path, and the transport writes it so: what is signed must be what is sent.
@@ -109,7 +103,8 @@ class Bedrock(Account):
         given = {name: value for name, value in request.params.items() if value is not None}
         fields: dict[str, object] = {"prompt": request.prompt} if shape.prompt else {}
         if request.operation is Operation.EDIT:
-            self._check(request, shape, given)
+            if len(request.images) > len(shape.pictures):
+                raise _invalid(f"This model takes {len(shape.pictures)} input pictures at most.", "image")
             fields |= {**shape.unless_given, **given, **shape.fixed, **_pictures(request, shape)}
         else:
             fields |= given
@@ -121,21 +116,6 @@ class Bedrock(Account):
                 "image",
             )
         return upload
-
-    def _check(self, request: ImageRequest, shape: Shape, given: Mapping[str, object]) -> None:
-        """What a model needs that its catalog entry cannot say."""
-        if len(request.images) > len(shape.pictures):
-            raise _invalid(f"This model takes {len(shape.pictures)} input pictures at most.", "image")
-        for name in shape.needs:
-            if not given.get(name):
-                raise _invalid(f"This model needs '{name}'.", name)
-        if shape.one_of and not any(given.get(name) for name in shape.one_of):
-            sides = ", ".join(shape.one_of)
-            raise _invalid(
-                f"This model needs one of {sides} above 0: the pixels to add there.", shape.one_of[0]
-            )
-        if not shape.sized and "aspect_ratio" in given:
-            raise _invalid("Edits by this model have the size of their input; leave the size out.", "size")
 
     def refused(self, status: int, headers: Mapping[str, str], body: bytes, prompt: str) -> ProviderError:
         return errors.refusal(status, headers, body, provider=self.name, scrub=self._scrub, prompt=prompt)

@@ -28,28 +28,9 @@ import msgspec
 from providers.base import Certainty, Kind, ProviderError
 from providers.google.safety import details, reason_of, support_categories
 from providers.openai_errors import retry_after
+from providers.refusing import BY_STATUS, WHAT_IT_DID
 from providers.scrub import Scrubber
 
-_BY_STATUS: Mapping[int, Kind] = {
-    401: Kind.AUTH,
-    402: Kind.AUTH,
-    403: Kind.AUTH,
-    404: Kind.NOT_FOUND,
-    405: Kind.NOT_FOUND,
-    409: Kind.OVERLOADED,
-    429: Kind.THROTTLED,
-    503: Kind.OVERLOADED,
-}
-_WORDS: Mapping[Kind, str] = {
-    Kind.AUTH: "refused the gateway's account",
-    Kind.THROTTLED: "limits the rate of calls",
-    Kind.OVERLOADED: "is overloaded",
-    Kind.INVALID: "refused the request",
-    Kind.MODERATION: "refused the request for its content",
-    Kind.NOT_FOUND: "does not know the model or the path",
-    Kind.TIMEOUT: "gave up waiting",
-    Kind.SERVER: "failed",
-}
 _ABOUT_THE_ACCOUNT = re.compile(
     r"api key|user location is not supported|billing|has not been used in project", re.IGNORECASE
 )
@@ -71,7 +52,7 @@ def refusal(
     entries = list(_entries(error))
     kind, certainty = _meaning(status, word, said, entries, enveloped=bool(error))
     # Google's word is no code that a client of OpenAI's knows.
-    text = f"Provider '{provider}' {_WORDS[kind]} (HTTP {status}{f', {word}' if word else ''})."
+    text = f"Provider '{provider}' {WHAT_IT_DID[kind]} (HTTP {status}{f', {word}' if word else ''})."
     if said:
         shown = scrub(said, prompt)
         # A refused account is the gateway's, not the caller's: the upstream's words alone would mislead.
@@ -97,12 +78,12 @@ def _meaning(
         return Kind.NOT_FOUND, Certainty.REJECTED
     if status >= 500:
         certainty = Certainty.FAILED if enveloped else Certainty.MAYBE_ACCEPTED
-        return _BY_STATUS.get(status, Kind.SERVER), certainty
+        return BY_STATUS.get(status, Kind.SERVER), certainty
     if status == 400:
         return _bad_request(word, said, entries), Certainty.REJECTED
     if status == 429 and any(violation.get("quotaValue") == "0" for violation in _violations(entries)):
         return Kind.AUTH, Certainty.REJECTED
-    return _BY_STATUS.get(status, Kind.INVALID), Certainty.REJECTED
+    return BY_STATUS.get(status, Kind.INVALID), Certainty.REJECTED
 
 
 def _bad_request(word: str, said: str, entries: list[Mapping[str, object]]) -> Kind:

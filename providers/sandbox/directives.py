@@ -36,7 +36,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from config.schema import parse_seconds
+from config.units import parse_seconds
 from providers.base import Certainty, Kind, ProviderError
 
 _DIRECTIVE = re.compile(r"\[\s*sandbox\s*:\s*([^\]]*?)\s*\]", re.IGNORECASE)

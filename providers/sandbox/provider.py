@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from config.schema import SandboxProvider
+from config.accounts.sandbox import SandboxProvider
+from providers.account import Resolve
 from providers.base import Certainty, ImageRequest, ImageResult, Kind, Probe, ProviderError
 from providers.http import UpstreamClient
-from providers.openai_dialect import Resolve
 from providers.openai_errors import refusal
 from providers.sandbox import answer, directives, studio
 from providers.sandbox.directives import Behaviour

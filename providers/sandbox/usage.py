@@ -1,4 +1,4 @@
-"""Believable tokens: the formulas that the real models' usage fits (openai-images.md §10.2, §10.4)."""
+"""Believable tokens: the formulas that the real models' usage fits."""
 
 from __future__ import annotations
 

@@ -36,6 +36,11 @@ class Attempt:
     counted: bool = False
     """Whether it was ever sent, so that its requests and images count for good."""
     ends: int = 0
+    has_place: bool = True
+    """Among those that run, which a store forgets when it finds the lease long over."""
+
+    def beat(self, now: int) -> None:
+        self.lease, self.has_place = now + self.lease_ms, True
 
 
 @dataclass
@@ -76,7 +81,9 @@ class Oracle:
     def _where(self, attempt: Attempt, entry: Entry, now: int) -> tuple[int | None, int]:
         state = attempt.state
         if entry.kind is Kind.CONCURRENT:
-            running = state in (State.HELD, State.DISPATCHED) and attempt.lease > now - SLACK_MS
+            if attempt.lease <= now - SLACK_MS:
+                attempt.has_place = False  # for good: the clock may be set back
+            running = state in (State.HELD, State.DISPATCHED) and attempt.has_place
             return (1, 1) if running else (None, 0)
         if entry.measure in (Measure.REQUESTS, Measure.IMAGES):
             if attempt.counted:
@@ -123,7 +130,8 @@ class Oracle:
         attempt = self.attempts.get(rid)
         if attempt is None or attempt.state is not State.HELD:
             return False
-        attempt.state, attempt.counted, attempt.lease = State.DISPATCHED, True, now + attempt.lease_ms
+        attempt.state, attempt.counted = State.DISPATCHED, True
+        attempt.beat(now)
         return True
 
     def end(

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from config.catalog import CatalogModel, Extension, RatioSizing, load_catalog
+from config.catalog import CatalogModel, Extension, load_catalog
 from config.inputs import Inputs, Mask
+from config.sizing import RatioSizing
 from gateway.errors import InvalidRequest
 from gateway.images.fields import KNOWN, Kind, known_names
 from gateway.images.fitted import Fitted
@@ -81,6 +82,17 @@ MODELS = {
     "a model that needs two pictures and a mask": Served(
         "m",
         [OPAQUE.model_copy(update={"inputs": Inputs(min_images=2, max_images=3, mask=Mask(required=True))})],
+    ),
+    "a model that needs a field, and one of two": Served(
+        "m",
+        [OWN.model_copy(update={"needs": ["mood"], "needs_one_of": ["strength", "rounds"]})],
+        known=frozenset({*KNOWN, *OWN_FIELDS}),
+    ),
+    "a model whose defaults are what it needs": Served(
+        "m",
+        [OWN.model_copy(update={"needs": ["mood"], "needs_one_of": ["strength", "rounds"]})],
+        defaults={"mood": "calm", "rounds": 2},
+        known=frozenset({*KNOWN, *OWN_FIELDS}),
     ),
     "a model nobody knows": Served("m", known("unheard-of"), known("unheard-of"), unknown="forward"),
     "a model nobody knows beside one of few talents": Served(
@@ -219,4 +231,6 @@ def test_every_model_of_the_catalog_has_a_schema_that_is_one(
         body["images"] = ["https://a.example/b.png"] * entry.inputs.min_images
         if entry.inputs.mask is not None and entry.inputs.mask.required:
             body["mask"] = "https://a.example/m.png"
+    body |= dict.fromkeys(entry.needs, "a hat")
+    body |= dict.fromkeys(entry.needs_one_of[:1], 64)
     assert Draft202012Validator(schema).is_valid(body)

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from config.catalog import CatalogModel, FreeSizing, ListedSizing, load_catalog
+from config.catalog import CatalogModel, load_catalog
+from config.sizing import FreeSizing, ListedSizing
 from gateway.images.amounts import Usage
 from gateway.images.asked import asked
 from gateway.images.call import UNSEEN, ImageCall, InputSize
