@@ -11,29 +11,18 @@ billed, 1 when not.
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import sys
-import tempfile
-from contextlib import ExitStack
-from pathlib import Path
-
-from tests import servers
+from bench import _soaked
 from tests.soak.rolling import Plan, Rolling
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _soaked.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=4, help="restarts of each replica")
     parser.add_argument("--replicas", type=int, default=2)
     parser.add_argument("--per-second", type=float, default=12, help="requests")
     parser.add_argument("--longest", type=float, default=8, help="seconds that a picture takes at most")
     parser.add_argument("--delay", type=float, default=1, help="seconds, server.drain.delay")
-    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--local", action="store_true")
-    parser.add_argument("--keep", type=Path, help="folder for logs and data, which stays (an empty one)")
     options = parser.parse_args()
     plan = Plan(
         rounds=options.rounds,
@@ -44,15 +33,7 @@ def main() -> None:
         delay=options.delay,
         seed=options.seed,
     )
-    with ExitStack() as stack:
-        folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ig-rolling-")))
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            report = asyncio.run(Rolling(plan, folder.absolute()).run())
-        except servers.NotObtainable as missing:
-            sys.exit(str(missing))
-    print(report)
-    sys.exit(0 if report.clean else 1)
+    _soaked.carry_out(lambda folder: Rolling(plan, folder).run(), options.keep)
 
 
 if __name__ == "__main__":

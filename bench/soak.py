@@ -9,21 +9,12 @@ counts by itself, on SQLite). Status 0 when everything adds up, 1 when something
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import sys
-import tempfile
-from contextlib import ExitStack
-from pathlib import Path
-
-from tests import servers
+from bench import _soaked
 from tests.soak.soak import Plan, Soak
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _soaked.parser(__doc__)
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=300, help="SIGKILLs of replicas")
     parser.add_argument("--redis-kills", type=int, default=10, help="every third time it comes back empty")
@@ -34,9 +25,7 @@ def main() -> None:
     parser.add_argument("--per-second", type=float, default=20, help="requests")
     parser.add_argument("--workers", type=int, default=32)
     parser.add_argument("--minutes", type=float, default=30, help="at most, without the decay of holds")
-    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--local", action="store_true")
-    parser.add_argument("--keep", type=Path, help="folder for logs and data, which stays (an empty one)")
     options = parser.parse_args()
     plan = Plan(
         requests=options.requests,
@@ -52,15 +41,7 @@ def main() -> None:
         most_seconds=options.minutes * 60,
         seed=options.seed,
     )
-    with ExitStack() as stack:
-        folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ig-soak-")))
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            report = asyncio.run(Soak(plan, folder.absolute()).run())
-        except servers.NotObtainable as missing:
-            sys.exit(str(missing))
-    print(report)
-    sys.exit(0 if report.clean else 1)
+    _soaked.carry_out(lambda folder: Soak(plan, folder).run(), options.keep)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from config.limits import LimitSettings
 from config.normalization import ProjectNormalizationSettings
-from config.schema import LimitSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,26 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import hypothesis
 import pytest
 
-from tests import gateway_process, servers
+from tests import gateway_process, redis_groups, servers
 from tests.gateway_process import Gateway
+from tests.redis_groups import Clustered, Watched
+
+T = TypeVar("T")
 
 NOT_TESTED = "NOT TESTED: "
 PROVIDER_VARIABLES = ("OPENAI_", "AZURE_", "GEMINI_", "GOOGLE_", "XAI_", "OPENROUTER_", "AWS_", "IMAGEGATE_")
+
+
+# How long an example takes is the machine's affair, and no property.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,7 +50,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.line(f"{count} tests skipped: {reason}", red=True)
 
 
-def obtain(server: Callable[[], AbstractContextManager[str]], stack: ExitStack) -> str:
+def obtain(server: Callable[[], AbstractContextManager[T]], stack: ExitStack) -> T:
     """Enter ``server`` or skip the test with the reason."""
     try:
         return stack.enter_context(server())
@@ -55,6 +66,20 @@ def redis_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def redis_sentinel() -> Iterator[Watched]:
+    """A Redis under sentinels, for tests of the ``xdist_group`` "redis groups" that kill nobody."""
+    with ExitStack() as stack:
+        yield obtain(redis_groups.sentinel, stack)
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[Clustered]:
+    """A Redis cluster, likewise."""
+    with ExitStack() as stack:
+        yield obtain(redis_groups.cluster, stack)
+
+
+@pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """An asyncpg URL of a PostgreSQL of this test process (superuser, database ``postgres``)."""
     with ExitStack() as stack:
@@ -66,6 +91,13 @@ def s3_server() -> Iterator[str]:
     """The URL of an S3-compatible server of this test process, without buckets."""
     with ExitStack() as stack:
         yield obtain(servers.s3, stack)
+
+
+@pytest.fixture(scope="session")
+def strict_s3_server() -> Iterator[str]:
+    """The URL of an S3-compatible server that verifies signatures (key ``test``, secret ``test``)."""
+    with ExitStack() as stack:
+        yield obtain(servers.strict_s3, stack)
 
 
 _databases = itertools.count()

@@ -20,7 +20,8 @@ from typing import Protocol
 import structlog
 
 from config.normalization import ProjectNormalizationSettings
-from config.schema import KeySettings, ProjectSettings, Settings
+from config.organization import KeySettings, ProjectSettings
+from config.schema import Settings
 from config.secrets import SecretMissing
 from gateway.api.failed_keys import FailedKeys
 from gateway.caller import Caller

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from litestar.types import Scope
 
-from config.schema import ServerSettings
+from config.server import ServerSettings
 from gateway.api.client_address import ClientAddresses
 
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 from multipart import parse_options_header
 
-from config.schema import UploadSettings
+from config.server import UploadSettings
 from gateway.api.body import Body
 from gateway.api.json_room import JsonRoom
 from gateway.api.multipart import boundary_of, read_form

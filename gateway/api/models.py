@@ -14,7 +14,7 @@ import msgspec
 from litestar.types import HTTPScope, Receive, Send
 
 from config.catalog import Catalog
-from config.schema import NormalizationSettings
+from config.normalization import NormalizationSettings
 from gateway.api.auth import Authenticator
 from gateway.api.client_address import ClientAddresses
 from gateway.api.errors import not_allowed

@@ -18,7 +18,7 @@ from multipart import (
     parse_options_header,
 )
 
-from config.schema import UploadSettings
+from config.server import UploadSettings
 from gateway.api.body import Body
 from gateway.api.form_names import put, split_name
 from gateway.errors import GatewayError, InvalidRequest, PayloadTooLarge

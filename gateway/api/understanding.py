@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import date
 
 from config.catalog import Catalog
-from config.schema import NormalizationSettings
+from config.normalization import NormalizationSettings
 from gateway.api.intake import JsonBody
 from gateway.api.json_body import decode_object
 from gateway.api.model_choice import Retired, choose_model, served_by

@@ -10,7 +10,18 @@ from collections.abc import Awaitable, Mapping
 from time import perf_counter
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.types import (
+    ASGIApp,
+    HTTPReceiveMessage,
+    HTTPScope,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    WebSocketReceiveMessage,
+)
+from opentelemetry.context import get_current
+from opentelemetry.util.types import AttributeValue
 
 from gateway.api.request_ids import mark_of
 from gateway.engine.answer import CLIENT_GONE
@@ -72,35 +83,59 @@ class Watched:
                 meters.requests_in_flight.add(-1)
 
     async def _timed(self, scope: HTTPScope, receive: Receive, send: Send, route: str | None) -> None:
-        told = {"http.request.method": scope["method"] if scope["method"] in _METHODS else _OTHER}
+        method = scope["method"] if scope["method"] in _METHODS else _OTHER
+        asked = {"http.request.method": method, "url.scheme": scope["scheme"]}
         if route is not None:
-            told["http.route"] = route
-        status = CLIENT_GONE
-
-        def noting(message: Message) -> Awaitable[None]:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            return send(message)
-
-        begun = perf_counter()
+            asked["http.route"] = route
+        wire = _Wire(receive, send)
+        begun, context = perf_counter(), None
         try:
             if self._tracing is None:
-                await self._app(scope, receive, noting)
+                await self._app(scope, wire.receive, wire.send)
                 return
-            name = " ".join(told.values())
-            attributes = {
-                **told,
-                "url.scheme": scope["scheme"],
-                "imagegate.request.id": mark_of(scope).request_id,
-            }
+            name = method if route is None else f"{method} {route}"
+            attributes = {**asked, "imagegate.request.id": mark_of(scope).request_id}
             with self._tracing.request(name, _context_of(scope), attributes) as span:
-                await self._app(scope, receive, noting)
-                span.set_attribute("http.response.status_code", status)
-                if status >= _SERVER_ERROR:
-                    failed(span, str(status))
+                context = get_current()
+                await self._app(scope, wire.receive, wire.send)
+                span.set_attributes(wire.told())
+                if wire.status >= _SERVER_ERROR:
+                    failed(span, str(wire.status))
         finally:
-            meters.http_duration.record(perf_counter() - begun, {**told, "http.response.status_code": status})
+            labels: dict[str, AttributeValue] = {**asked, "http.response.status_code": wire.status}
+            if wire.status >= _SERVER_ERROR:
+                labels["error.type"] = str(wire.status)
+            meters.http_duration.record(perf_counter() - begun, labels, context)
+
+
+class _Wire:
+    """Counts the bytes of both bodies on their way. A client that left before the status has that of one."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self.status = CLIENT_GONE
+        self._receive = receive
+        self._send = send
+        self._in = self._out = 0
+
+    async def receive(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._in += len(message.get("body", b""))
+        return message
+
+    def send(self, message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        elif message["type"] == "http.response.body":
+            self._out += len(message.get("body", b""))
+        return self._send(message)
+
+    def told(self) -> dict[str, int]:
+        return {
+            "http.response.status_code": self.status,
+            "http.request.body.size": self._in,
+            "http.response.body.size": self._out,
+        }
 
 
 def _context_of(scope: HTTPScope) -> dict[str, str]:

@@ -31,12 +31,13 @@ from config.schema import Settings
 from config.secrets import SecretMissing
 from config.storage import quota_url
 from gateway.api.connection import Connection
-from gateway.app import Gateway, open_gateway
+from gateway.app.gateway import Gateway, open_gateway
 from gateway.cli.keys import console
 from gateway.errors import GatewayError
 from gateway.ledger.refusals import LedgerRefused
 from gateway.quota.connection import connect
 from gateway.quota.errors import UnsafeStore
+from gateway.quota.in_epoch import tag_of
 from gateway.telemetry import log
 
 _LIKE = "gpt-image-2"
@@ -85,7 +86,7 @@ def budget(calls: int, usd: str, quota: str, as_json: bool) -> None:
             raise click.ClickException(
                 f"The drill's gateway cannot tell where its limit stands: {said}"
             ) from None
-        except (LedgerRefused, SecretMissing, GatewayError, UnsafeStore, OSError) as error:
+        except (LedgerRefused, SecretMissing, GatewayError, UnsafeStore, OSError, ValueError) as error:
             raise click.ClickException(str(error)) from None
     if as_json:
         click.echo(json.dumps(result.told()))
@@ -236,7 +237,7 @@ async def _serving(loaded: Loaded) -> AsyncIterator[tuple[Gateway, str]]:
     async with open_gateway(loaded) as gateway:
         listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
         # uvicorn's own logging would write an access line for each call.
-        server = _Server(uvicorn.Config(gateway.app, http=Connection, ws="none", log_config=None))
+        server = _Server(uvicorn.Config(gateway, http=Connection, ws="none", log_config=None))
         serving = asyncio.create_task(server.serve([listener]))
         try:
             yield gateway, f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -257,7 +258,7 @@ async def _forget(url: str | None, instance_id: str | None) -> None:
     """Take the drill's counters out of Redis; they are named after its own ledger."""
     if url is None or instance_id is None:
         return
-    link = connect(url)
+    link = connect(url, tag_of(instance_id))
     try:
         async for name in link.scan_iter(match=f"imagegate:{{{instance_id}}}:*", count=1000):
             await link.delete(name)

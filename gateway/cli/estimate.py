@@ -16,37 +16,24 @@ from rich.table import Table
 
 from gateway.api.preferences import Preferences
 from gateway.api.understanding import Understanding
+from gateway.cli.asking import FILE, PROMPT, call_options, raw_request
 from gateway.cli.keys import console
 from gateway.cli.offline import Offline, caller_of, open_offline, planning_of
 from gateway.engine.answer import RequestFacts
 from gateway.engine.dry_run import DryRuns
 from gateway.errors import GatewayError
-from gateway.images.raw import Encoding, RawFile, RawRequest
-from gateway.images.sniff import sniff
+from gateway.images.raw import RawRequest
 from gateway.quota.of_settings import LimitBook
-from providers.base import InputFile, Operation
-
-PROMPT = "a picture"
-"""Where none is given. What a prompt costs is its length."""
-
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), help="YAML file; default: the embedded one.")
 @click.option("--model", required=True, help="The public name, as clients send it.")
-@click.option("--size", help="1536x864, 16:9, 2K or auto.")
-@click.option("--aspect-ratio", help="Such as 16:9.")
-@click.option("--resolution", help="Such as 2K.")
-@click.option("--quality", help="low, medium, high, …")
-@click.option("--n", help="How many pictures.")
-@click.option("--output-format", help="png, jpeg, webp, gif, avif or svg.")
+@call_options
 @click.option("--background", help="transparent, opaque, auto or a colour.")
 @click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="Any other field; repeatable.")
 @click.option("--prompt", default=PROMPT, help="Its length is part of the price.")
-@click.option("--image", "images", multiple=True, type=_FILE, help="A picture to edit; repeatable.")
-@click.option("--mask", type=_FILE, help="With --image.")
-@click.option("--key-project", "project", metavar="NAME", help="As a key of this project asks.")
+@click.option("--mask", type=FILE, help="With --image.")
 @click.option("--strict", is_flag=True, help="As with the header x-imagegate-size-mode: strict.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, as ?dryRun=true answers.")
 def estimate(
@@ -65,13 +52,13 @@ def estimate(
     Works offline: how much of each limit is left is not known here, only what the call would take of it.
     """
     offline = open_offline(config)
-    asked = {"model": model, **{name: word for name, word in words.items() if word is not None}}
+    asked = {"model": model, **words}
     for each in fields:
         name, equals, value = each.partition("=")
         if not equals:
             raise click.ClickException(f"--field takes NAME=VALUE, not '{each}'.")
         asked[name] = value
-    raw = _request(asked, images, mask)
+    raw = raw_request(asked, images, mask)
     wishes = Preferences(mode="strict" if strict else None)
     try:
         document = asyncio.run(_told(offline, raw, wishes, project))
@@ -85,18 +72,6 @@ def estimate(
             console().print(table)
     for excluded in document["excluded"]:
         console().print(f"not {excluded['provider']}/{excluded['model']}: {excluded['reason']}", markup=False)
-
-
-def _request(fields: Mapping[str, str], images: Sequence[Path], mask: Path | None) -> RawRequest:
-    """As a form would send it, so that every value is text."""
-    files = [_file("image", path) for path in images] + ([_file("mask", mask)] if mask else [])
-    operation = Operation.EDIT if files else Operation.GENERATE
-    return RawRequest(operation, Encoding.MULTIPART, fields, files)
-
-
-def _file(part: str, path: Path) -> RawFile:
-    data = path.read_bytes()
-    return RawFile(part, InputFile(path.name, "image/png", len(data), lambda: path.open("rb")), sniff(data))
 
 
 async def _told(

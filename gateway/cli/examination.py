@@ -10,11 +10,13 @@ from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from config.accounts.kinds import ProviderSettings
+from config.accounts.sandbox import SandboxProvider
 from config.facts import unverified_facts
 from config.outlook import OLD_AFTER_DAYS
-from config.schema import ProviderSettings, SandboxProvider, Settings
+from config.schema import Settings
 from config.secrets import SecretMissing
-from gateway.app import by_key
+from gateway.app.accounts import by_key
 from gateway.routing.directory import ModelDirectory, Target
 from providers import registry
 from providers.base import Probe
@@ -34,6 +36,8 @@ _INFERENCE_PROFILES = ("us.", "eu.", "apac.", "global.")
 class Level(StrEnum):
     ERROR = "error"
     WARNING = "warning"
+    UNSET = "not set up"
+    """Nobody has asked for this account, and it has no key: nothing is broken."""
     NOTE = "note"
 
 
@@ -75,14 +79,15 @@ class Examined:
 
 
 async def examine(
-    settings: Settings, directory: ModelDirectory, *, base: Path, today: date
+    settings: Settings, directory: ModelDirectory, *, base: Path, today: date, built_in: bool = False
 ) -> list[Examined]:
     """All of them at once, in the order of the YAML. Only :meth:`providers.base.Provider.probe` is called,
-    so that nothing is bought."""
+    so that nothing is bought. ``built_in``: nobody wrote this configuration, so that an account in it without
+    a key is one that nobody uses."""
     client = UpstreamClient(settings.upstream, base=base)
     try:
         looks = [
-            _examined(name, account, settings, directory, client, base, today)
+            _examined(name, account, settings, directory, client, base, today, built_in)
             for name, account in settings.providers.items()
         ]
         return list(await asyncio.gather(*looks))
@@ -98,9 +103,10 @@ async def _examined(
     client: UpstreamClient,
     base: Path,
     today: date,
+    built_in: bool,
 ) -> Examined:
     targets = _targets(name, directory, declared=settings.models is not None)
-    probes, findings = await _probed(name, account, client, base)
+    probes, findings = await _probed(name, account, client, base, built_in)
     listed = frozenset(model for probe in probes for model in probe.models)
     told = {model: day for probe in probes for model, day in probe.shutdowns.items()}
     known = [_known(target, account.type, listed, told, today) for target in targets]
@@ -131,7 +137,7 @@ def _targets(provider: str, directory: ModelDirectory, *, declared: bool) -> lis
 
 
 async def _probed(
-    name: str, account: ProviderSettings, client: UpstreamClient, base: Path
+    name: str, account: ProviderSettings, client: UpstreamClient, base: Path, built_in: bool
 ) -> tuple[list[Probe], list[Finding]]:
     """With each of the account's keys."""
     probes: list[Probe] = []
@@ -141,7 +147,10 @@ async def _probed(
         which = f"key {number} of {len(keys)}: " if len(keys) > 1 else ""
         try:
             provider = registry.build(name, each, client, base=base)
-        except (SecretMissing, ExtraMissing, ValueError) as error:
+        except SecretMissing as error:
+            findings.append(_without_key(error, which, built_in))
+            continue
+        except (ExtraMissing, ValueError) as error:
             findings.append(Finding(Level.ERROR, f"{which}{error}"))
             continue
         try:
@@ -159,6 +168,14 @@ async def _probed(
             level = Level.NOTE if isinstance(account, SandboxProvider) else Level.WARNING
             findings.append(Finding(level, f"{which}{probe.detail}"))
     return probes, findings
+
+
+def _without_key(error: SecretMissing, which: str, built_in: bool) -> Finding:
+    if built_in and not error.in_file:
+        text = f"{error}. Its models are not offered; set it to offer them. Nothing is wrong without it"
+        return Finding(Level.UNSET, text)
+    remedy = f"{error.remedy}, or take the account out of the configuration"
+    return Finding(Level.ERROR, f"{which}{error}. {remedy}")
 
 
 def _together(answers: Sequence[bool | None]) -> bool | None:

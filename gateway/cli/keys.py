@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from config.schema import parse_seconds
+from config.units import parse_seconds
 from gateway.cli.control import open_control, options
 
 _WIDE = 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
+from gateway.cli.backup import backup
 from gateway.cli.check import check
 from gateway.cli.close import close
 from gateway.cli.credit import credit
@@ -16,6 +17,8 @@ from gateway.cli.media import media
 from gateway.cli.migrate import migrate
 from gateway.cli.models import models
 from gateway.cli.reconcile import reconcile
+from gateway.cli.reload import reload
+from gateway.cli.restore import restore
 from gateway.cli.route import route
 from gateway.cli.serve import serve
 from gateway.cli.usage import usage
@@ -31,8 +34,11 @@ def cli() -> None:
 for command in (
     serve,
     check,
+    reload,
     doctor,
     migrate,
+    backup,
+    restore,
     models,
     estimate,
     route,

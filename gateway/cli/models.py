@@ -11,8 +11,9 @@ import rich_click as click
 from rich.markup import escape
 from rich.table import Table
 
-from config.catalog import CatalogModel, FreeSizing, InputSizing, ListedSizing, RatioSizing, Sizing
+from config.catalog import CatalogModel
 from config.prices import PriceVersion
+from config.sizing import FreeSizing, InputSizing, ListedSizing, RatioSizing, Sizing
 from gateway.api.models import described, in_service, model_object
 from gateway.cli.keys import console
 from gateway.cli.offline import caller_of, open_offline
@@ -62,7 +63,7 @@ def _list(found: Sequence[PublicModel], today: date, as_json: bool) -> None:
             escape(model.name),
             escape(", ".join(dict.fromkeys(target.provider for target in model.targets))),
             ", ".join(model.entry.operations),
-            sizes(first.sizing),
+            sizes(first),
             price(first.price_on(today)),
             str(model.entry.shutdown or ""),
         )
@@ -76,7 +77,7 @@ def _targets(targets: Sequence[Target], today: date) -> Table:
         table.add_row(
             escape(f"{target.provider}/{target.model}"),
             ", ".join(entry.operations),
-            sizes(entry.sizing),
+            sizes(entry),
             _choice(entry, "quality", entry.qualities),
             _choice(entry, "output_format", entry.output_formats),
             str(entry.max_n),
@@ -100,8 +101,17 @@ def _sources(targets: Sequence[Target], today: date) -> Table:
     return table
 
 
-def sizes(sizing: Sizing) -> str:
-    """In a few words."""
+def sizes(entry: CatalogModel) -> str:
+    """In a few words, those of edits where they differ."""
+    words = _sizes(entry.sizing)
+    if entry.edit_sizing is not None:
+        words += f"; edits: {_sizes(entry.edit_sizing)}"
+    if entry.single_edit_sizing is not None:
+        words += f"; edits of one picture: {_sizes(entry.single_edit_sizing)}"
+    return words
+
+
+def _sizes(sizing: Sizing) -> str:
     if isinstance(sizing, FreeSizing):
         return f"free, up to {sizing.max_pixels:,} pixels in steps of {sizing.step}"
     if isinstance(sizing, ListedSizing):

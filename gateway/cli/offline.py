@@ -13,8 +13,9 @@ import rich_click as click
 
 from config.catalog import Catalog
 from config.loader import ConfigErrors, load
+from config.organization import ProjectSettings
 from config.own_catalog import catalog_of
-from config.schema import ProjectSettings, Settings
+from config.schema import Settings
 from gateway.caller import Caller
 from gateway.engine.planning import Planning
 from gateway.quota.of_settings import LimitBook

@@ -17,8 +17,8 @@ from urllib.parse import urlencode
 
 import rich_click as click
 
+from config.accounts.openai import OpenAIProvider
 from config.loader import ConfigErrors, Loaded, load
-from config.schema import OpenAIProvider
 from providers.base import ProviderError
 from providers.http import UpstreamClient
 

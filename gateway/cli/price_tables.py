@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from config.catalog import CatalogModel, ListedSizing, RatioSizing, load_catalog
+from config import marked
+from config.catalog import CatalogModel, load_catalog
+from config.sizing import ListedSizing, RatioSizing
 from gateway.images.output_tokens import picture_range
 
 BEGIN, END = "<!-- prices: begin -->", "<!-- prices: end -->"
@@ -32,12 +34,8 @@ def render() -> str:
 
 
 def renewed(text: str) -> str:
-    """A document with its tables made anew. Raises ValueError where the marks are missing."""
-    before, _, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f"the document needs {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{render()}\n{END}{after}"
+    """The document with its tables made anew. Raises ValueError where the marks are missing."""
+    return marked.renewed(text, BEGIN, END, render())
 
 
 def _rates(entries: Sequence[CatalogModel]) -> Iterator[str]:

@@ -21,13 +21,13 @@ from gateway.ledger.accounts.bills import (
     DEFAULT_COLUMNS,
     Bill,
     UnreadableBill,
+    billed_until,
     from_costs,
     from_csv,
     of_pages,
 )
 from gateway.ledger.accounts.money import exact, nano
 from gateway.ledger.accounts.months import Month
-from gateway.ledger.accounts.operations import billed_until
 
 TOGETHER = 400
 """Rows of the bill in one call to the server, whose bodies are bounded."""

@@ -16,30 +16,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from config.units import parse_share
+from gateway.cli.asking import call_options, raw_request
 from gateway.cli.keys import console
 from gateway.cli.offline import caller_of, open_offline
 from gateway.cli.routed import Circumstances, routed
 from gateway.errors import GatewayError
-from gateway.images.raw import Encoding, RawFile, RawRequest
-from gateway.images.sniff import sniff
 from gateway.routing.explanation import in_words
 from gateway.routing.selection import Order
-from providers.base import InputFile, Operation
-
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), help="YAML file; default: the embedded one.")
 @click.option("--model", help="The public name, as clients send it; default: normalization.default_model.")
-@click.option("--size", help="1536x864, 16:9, 2K or auto.")
-@click.option("--aspect-ratio", help="Such as 16:9.")
-@click.option("--resolution", help="Such as 2K.")
-@click.option("--quality", help="low, medium, high, …")
-@click.option("--n", help="How many pictures.")
-@click.option("--output-format", help="png, jpeg, webp, …")
-@click.option("--image", "images", multiple=True, type=_FILE, help="A picture to edit; repeatable.")
-@click.option("--key-project", "project", metavar="NAME", help="As a key of this project asks.")
+@call_options
 @click.option("--key", metavar="NAME", help="As this key asks.")
 @click.option("--end-user", metavar="NAME", help="As this end user asks.")
 @click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="As x-imagegate-tags; repeatable.")
@@ -85,28 +74,13 @@ def route(
             seed=seed,
         )
         asking = replace(caller, key_name=key or caller.key_name)
-        document, found = asyncio.run(routed(offline, _request(words, images), asking, when))
+        document, found = asyncio.run(routed(offline, raw_request(words, images), asking, when))
     except (GatewayError, ValueError) as refused:
         raise click.ClickException(str(refused)) from None
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
         _show(document, found)
-
-
-def _request(words: Mapping[str, str | None], images: Sequence[Path]) -> RawRequest:
-    """As a form would send it, so that every value is text."""
-    fields = {name: word for name, word in words.items() if word is not None}
-    operation = Operation.EDIT if images else Operation.GENERATE
-    files = [_file(path) for path in images]
-    return RawRequest(operation, Encoding.MULTIPART, {"prompt": "a picture", **fields}, files)
-
-
-def _file(path: Path) -> RawFile:
-    data = path.read_bytes()
-    return RawFile(
-        "image", InputFile(path.name, "image/png", len(data), lambda: path.open("rb")), sniff(data)
-    )
 
 
 def _moment(text: str | None, zone: str) -> datetime:

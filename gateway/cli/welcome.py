@@ -11,7 +11,7 @@ from pathlib import Path
 import rich_click as click
 
 from config.loader import Loaded
-from gateway.app import Gateway
+from gateway.app.gateway import Gateway
 from gateway.ledger.administration import DEFAULT_PROJECT
 from gateway.version import VERSION
 

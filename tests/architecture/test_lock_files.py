@@ -55,3 +55,12 @@ def test_no_file_points_an_installer_at_another_registry() -> None:
 def test_the_project_file_brings_no_index_of_its_own() -> None:
     uv = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["uv"]
     assert not {"index", "index-url", "sources", "pip"} & set(uv)
+
+
+def test_the_tests_own_server_is_held_to_hashes_and_names_no_host() -> None:
+    text = (ROOT / "tests" / "ministack.txt").read_text(encoding="utf-8")
+    assert "://" not in text
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if not line.startswith("#")]
+    assert len(lines) > 10
+    for line in lines:
+        assert re.match(r"[a-z0-9-]+==[0-9.a-z]+ .*--hash=sha256:[0-9a-f]{64}", line), line

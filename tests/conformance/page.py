@@ -45,6 +45,8 @@ imagegate doctor --config imagegate.yaml
 asks every configured account for its list of models, with each of its keys, and never for a picture. It tells
 
 * errors: an account that cannot be reached, a key that is refused or missing, a target that was shut down;
+* `not set up`: an account of the built-in configuration whose key is not in the environment. Nobody asked for it, so
+  nothing is wrong; in a file of yours the same is an error;
 * warnings: a target that the account does not list, one that is shut down within 90 days, a price that is not known or
   was last verified more than 180 days ago, an account whose list cannot be read;
 * with `--notes`, every fact of the configured targets that nobody has verified.

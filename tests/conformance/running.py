@@ -61,27 +61,29 @@ def _config(stand: Stand, upstream: Upstream) -> str:
     for number, bench in enumerate(stand.benches):
         account = (bench.account or stand.account)(upstream, "CONFORMANCE_KEY")
         providers.append(f"  of-bench-{number}: {{{account}}}")
-        models.append(f"  bench-{number}: {{targets: [{_target(f'of-bench-{number}', bench, bench.model)}]}}")
+        models.append(
+            f"  bench-{number}: {{targets: [{target_of(f'of-bench-{number}', bench, bench.model)}]}}"
+        )
     for number, name in enumerate(TROUBLES):
         trouble = stand.troubles.get(name)
         if trouble is None:
             continue
         bench = stand.benches[trouble.bench]
         providers.append(f"  account-{number}: {{{wrong if trouble.wrong_key else right}}}")
-        target = _target(f"account-{number}", bench, trouble.model or bench.model)
+        target = target_of(f"account-{number}", bench, trouble.model or bench.model)
         models.append(f"  trouble-{number}: {{targets: [{target}]}}")
-    lines = ["providers:", *providers, "models:", *models, "routing: {max_attempts: 1}", _outliving(stand)]
+    lines = ["providers:", *providers, "models:", *models, "routing: {max_attempts: 1}", outliving(stand)]
     return "\n".join(lines) + "\n"
 
 
-def _outliving(stand: Stand) -> str:
+def outliving(stand: Stand) -> str:
     """Models that are to be shut down stay in service: the suite must not fail by the passing of time."""
     known = [load_catalog().describe(stand.type, bench.model, bench.catalog) for bench in stand.benches]
     mortal = [f'{{id: "{entry.id}", shutdown: "9999-12-31"}}' for entry in known if entry.shutdown]
     return f"catalog: [{', '.join(mortal)}]" if mortal else ""
 
 
-def _target(account: str, bench: Bench, model: str) -> str:
+def target_of(account: str, bench: Bench, model: str) -> str:
     described = bench.catalog or (bench.model if model != bench.model else None)
     known = f', catalog: "{described}"' if described else ""
     return f'{{provider: {account}, model: "{model}"{known}}}'
@@ -124,11 +126,11 @@ async def send(here: Here, model: str, ask: Ask, prompt: str) -> httpx.Response:
     if not ask.inputs:
         return await here.client.post("/v1/images/generations", json=body, headers=headers)
     if ask.as_json:
-        encoded = [base64.b64encode(_picture(size)).decode() for size in ask.inputs]
+        encoded = [base64.b64encode(picture(size)).decode() for size in ask.inputs]
         body["images"] = [{"image_url": f"data:image/png;base64,{each}"} for each in encoded]
         return await here.client.post("/v1/images/edits", json=body, headers=headers)
     name = "image" if len(ask.inputs) == 1 else "image[]"
-    files = [(name, (f"{number}.png", _picture(size), "image/png")) for number, size in enumerate(ask.inputs)]
+    files = [(name, (f"{number}.png", picture(size), "image/png")) for number, size in enumerate(ask.inputs)]
     if ask.mask is not None:
         files.append(("mask", ("mask.png", _overlay(ask.mask), "image/png")))
     data = {name: str(value).lower() if value is True else str(value) for name, value in body.items()}
@@ -136,7 +138,7 @@ async def send(here: Here, model: str, ask: Ask, prompt: str) -> httpx.Response:
 
 
 @cache
-def _picture(size: Pixels) -> bytes:
+def picture(size: Pixels) -> bytes:
     out = io.BytesIO()
     Image.new("RGB", size, "#3070a0").save(out, "PNG")
     return out.getvalue()

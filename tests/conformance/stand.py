@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tests.conformance.saw import Saw
@@ -82,5 +83,19 @@ WIRE = {
 """Of all simulators that are made of :class:`tests.simulators.json_upstream.JSONUpstream`."""
 
 
-def forgotten(upstream: Upstream) -> None:
+def refusing(upstream: Any, what: str) -> Trouble:
+    """``upstream`` is a class of simulators that knows the refusal by this name."""
+    return Trouble(plan=answering(upstream.refusal(what)))
+
+
+def _forgotten(upstream: Upstream) -> None:
     upstream._plan.clear()
+
+
+json_stand = partial(
+    Stand,
+    key=lambda upstream: upstream.key,
+    calls=lambda upstream: upstream.posts,
+    forget=_forgotten,
+)
+"""A stand with one of these simulators."""

@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
-import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from PIL import Image
 from pydantic import TypeAdapter
 
-from config.schema import ProviderSettings
-from providers.base import Provider
+from config.accounts.kinds import ProviderSettings
+from providers.base import ImageRequest, Provider
 from providers.http import UpstreamClient
 from providers.registry import build
+from tests.unit.providers.wire import body_of
 
 
-def account(settings: Mapping[str, object], client: UpstreamClient, key: str) -> Provider:
-    """``key`` is what ``env:KEY`` stands for in ``settings``."""
-    config: ProviderSettings = TypeAdapter(ProviderSettings).validate_python(settings)
-    return build("fake", config, client, base=Path(), environ={"KEY": key})
+def settings_of(given: Mapping[str, object]) -> ProviderSettings:
+    """What the YAML says of an account, checked."""
+    checked: ProviderSettings = TypeAdapter(ProviderSettings).validate_python(given)
+    return checked
 
 
-def png(width: int = 64, height: int = 64, mode: str = "RGB") -> bytes:
-    out = io.BytesIO()
-    Image.new(mode, (width, height)).save(out, "PNG")
-    return out.getvalue()
+def account(
+    settings: Mapping[str, object], client: UpstreamClient, key: str = "", **secrets: str
+) -> Provider:
+    """``key`` is what ``env:KEY`` stands for in ``settings``; ``secrets`` are what else there is."""
+    return build("fake", settings_of(settings), client, base=Path(), environ={"KEY": key, **secrets})
+
+
+async def document(provider: Provider, request: ImageRequest) -> dict[str, Any]:
+    """The whole answer to a call."""
+    found = json.loads(await body_of(await provider.send(request, 10)))
+    assert isinstance(found, dict)
+    return found
+
+
+async def pieces_of(provider: Provider, request: ImageRequest) -> list[bytes]:
+    """The same in the pieces that it came in."""
+    result = await provider.send(request, 10)
+    try:
+        return [piece async for piece in result.body]
+    finally:
+        await result.aclose()

@@ -7,7 +7,8 @@ import hashlib
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from opentelemetry.sdk.trace import SpanProcessor
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from config.loader import load
+from config.loader import Loaded, load
 from config.storage import with_data_folder
 from gateway.api.connection import Connection
-from gateway.app import Gateway, open_gateway
+from gateway.app.gateway import Gateway, open_gateway
+from gateway.app.reloading import Reloading
 
 KEY = "key of the relay's tests"
 _SHA = hashlib.sha256(KEY.encode()).hexdigest()
@@ -29,9 +31,12 @@ PROJECT = f'organization: {{projects: [{{name: tests, keys: [{{name: suite, sha2
 
 @dataclass(slots=True)
 class Here:
-    """``client`` is signed and knows the address; ``rows`` reads the ledger's file."""
+    """``client`` is signed and knows the address; ``rows`` reads the ledger's file. ``reloading`` reads
+    ``config``, as ``serve`` does; here it watches nothing by itself."""
 
     gateway: Gateway
+    reloading: Reloading
+    config: Path
     client: httpx.AsyncClient
     port: int
     database: Path
@@ -68,15 +73,16 @@ async def gateway_here(
 ) -> AsyncIterator[Here]:
     file = folder / "gateway.yaml"
     file.write_text(config if "organization:" in config else f"{config}\n{PROJECT}\n")
-    loaded = load(file)
-    loaded.settings.__dict__.update(with_data_folder(loaded.settings, folder / "data").__dict__)
+    loaded = _read(file, folder)
+    signature = loaded.sources.signature()
     (folder / "data").mkdir(exist_ok=True)
     async with open_gateway(loaded, spans) as gateway:
+        reloading = Reloading(gateway, partial(_read, file, folder), loaded, signature)
         listener = socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         server = uvicorn.Server(
             uvicorn.Config(
-                gateway.app,
+                gateway,
                 http=Connection,
                 ws="none",
                 log_config=None,
@@ -90,10 +96,15 @@ async def gateway_here(
             async with httpx.AsyncClient(
                 base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30, trust_env=False
             ) as client:
-                yield Here(gateway, client, port, folder / "data" / "imagegate.db")
+                yield Here(gateway, reloading, file, client, port, folder / "data" / "imagegate.db")
         finally:
             server.should_exit = True
             await task
+
+
+def _read(file: Path, folder: Path) -> Loaded:
+    loaded = load(file)
+    return replace(loaded, settings=with_data_folder(loaded.settings, folder / "data"))
 
 
 def _no_signals() -> Any:

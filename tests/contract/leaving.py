@@ -42,13 +42,13 @@ async def connected(
         writer.transport.abort()
 
 
-async def until_orphaned(here: Here, count: int = 1, seconds: float = 5.0) -> list[dict[str, Any]]:
+async def until_orphaned(here: Here, count: int = 1, seconds: float = 20.0) -> list[dict[str, Any]]:
     """The rows of calls whose clients have left, once there are so many."""
     return await until_results(here, count, "left_at", seconds)
 
 
 async def until_results(
-    here: Here, count: int = 1, column: str = "ended_at", seconds: float = 5.0
+    here: Here, count: int = 1, column: str = "ended_at", seconds: float = 20.0
 ) -> list[dict[str, Any]]:
     """The rows with something in a column, once there are so many."""
     loop = asyncio.get_running_loop()

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 
-import httpx
 import pytest
-from PIL import Image
 
-from tests.contract.accounts import png
+from tests.contract.adapters_here import asked, check_failure, edited
 from tests.contract.gateway_here import Here, gateway_here
+from tests.contract.pictures import picture, pictures, png
 from tests.simulators.azure_foundry_upstream import FoundryUpstream
 from tests.simulators.json_upstream import Reply, said
 
+SOURCE = png(800, 768)
 MODELS = """
 models:
   FLUX.2-pro: {targets: [{provider: flux}]}
@@ -29,7 +27,6 @@ models:
 @pytest.fixture
 async def fake() -> AsyncIterator[FoundryUpstream]:
     async with FoundryUpstream() as running:
-        assert isinstance(running, FoundryUpstream)
         yield running
 
 
@@ -42,28 +39,12 @@ async def here(fake: FoundryUpstream, tmp_path: Path) -> AsyncIterator[Here]:
         yield running
 
 
-async def asked(here: Here, model: str, **fields: object) -> httpx.Response:
-    body = {"model": model, "prompt": "a red kite", **fields}
-    return await here.client.post("/v1/images/generations", json=body)
-
-
-async def edited(here: Here, model: str, count: int = 1, **fields: str) -> httpx.Response:
-    name = "image" if count == 1 else "image[]"
-    files = [(name, (f"{number}.png", png(800, 768), "image/png")) for number in range(count)]
-    body = {"model": model, "prompt": "make it blue", **fields}
-    return await here.client.post("/v1/images/edits", data=body, files=files)
-
-
-def picture(response: httpx.Response) -> Image.Image:
-    return Image.open(io.BytesIO(base64.b64decode(response.json()["data"][0]["b64_json"])))
-
-
 async def test_flux_draws_the_nearest_size_and_its_price_is_booked(here: Here, fake: FoundryUpstream) -> None:
     response = await asked(here, "FLUX.2-pro", size="1920x1080", n=2, output_format="webp")
     assert response.status_code == 200, response.text
     assert [call.fields["width"] for call in fake.posts] == [1920, 1920]
     assert [call.fields["height"] for call in fake.posts] == [1088, 1088]
-    assert (picture(response).format, picture(response).size) == ("WEBP", (1920, 1088))
+    assert [(each.format, each.size) for each in pictures(response.json())] == [("WEBP", (1920, 1088))] * 2
     assert Decimal(response.headers["x-imagegate-cost-usd"]) == Decimal("0.08")
     attempts = await here.rows("attempts")
     assert [(each["state"], each["cost"]) for each in attempts] == [("settled", 40_000_000)] * 2
@@ -78,11 +59,11 @@ async def test_flux_flex_is_billed_by_the_pixel(here: Here) -> None:
 async def test_flux_edits_with_several_pictures_and_kontext_with_one(
     here: Here, fake: FoundryUpstream
 ) -> None:
-    response = await edited(here, "FLUX.2-pro", 3)
+    response = await edited(here, "FLUX.2-pro", *[SOURCE] * 3)
     assert response.status_code == 200, response.text
     assert {"input_image", "input_image_2", "input_image_3"} <= set(fake.posts[0].fields)
     assert "width" not in fake.posts[0].fields
-    refused = await edited(here, "FLUX.1-Kontext-pro", 2)
+    refused = await edited(here, "FLUX.1-Kontext-pro", SOURCE, SOURCE)
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "image")
     assert len(fake.posts) == 1
 
@@ -99,10 +80,10 @@ async def test_mai_is_booked_by_the_tokens_that_it_tells(here: Here, fake: Found
 
 
 async def test_mai_edits_a_picture(here: Here, fake: FoundryUpstream) -> None:
-    response = await edited(here, "house", web_grounding="true")
+    response = await edited(here, "house", SOURCE, web_grounding="true")
     assert response.status_code == 200, response.text
     assert fake.posts[0].path == "/mai/v1/images/edits"
-    assert picture(response).size == (800, 768)
+    assert picture(response.json()).size == (800, 768)
     (attempt,) = await here.rows("attempts")
     # 3 text tokens, 600 of the input picture at 8 dollars, 600 of the one that was made
     assert attempt["cost"] == 15_000 + 4_800_000 + 22_800_000
@@ -112,8 +93,7 @@ async def test_mai_edits_a_picture(here: Here, fake: FoundryUpstream) -> None:
 async def test_a_mask_is_refused_before_anything_is_paid(
     here: Here, fake: FoundryUpstream, model: str
 ) -> None:
-    files = {"image": ("a.png", png(), "image/png"), "mask": ("m.png", png(mode="RGBA"), "image/png")}
-    response = await here.client.post("/v1/images/edits", data={"model": model, "prompt": "x"}, files=files)
+    response = await edited(here, model, png(), mask=png(mode="RGBA"))
     assert (response.status_code, response.json()["error"]["param"]) == (400, "mask")
     assert not fake.posts
 
@@ -147,8 +127,4 @@ async def test_failures_come_in_openais_envelope(
     here: Here, fake: FoundryUpstream, model: str, reply: Reply, status: int, code: str | None, state: str
 ) -> None:
     fake.plan(*[reply] * 4)
-    response = await asked(here, model)
-    error = response.json()["error"]
-    assert (response.status_code, error["code"]) == (status, code)
-    assert set(error) >= {"message", "type", "param", "code"}
-    assert {attempt["state"] for attempt in await here.rows("attempts")} == {state}
+    await check_failure(here, await asked(here, model), status, code, state)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from redis.asyncio import Redis
 
 from gateway.quota.errors import HoldLost
 from gateway.quota.holds import DispatchedHold, Hold
 from tests.contract.gateway_here import KEY, Here, gateway_here
-from tests.contract.test_relay import Start, config, events
+from tests.contract.upstreams_here import config, events
 from tests.simulators import behaviours as on
 from tests.simulators.openai_upstream import Upstream
 
@@ -30,22 +28,9 @@ def limited(*limits: dict[str, object]) -> str:
     return f"\norganization: {json.dumps({'limits': limits, 'projects': [project]})}"
 
 
-@pytest_asyncio.fixture
-async def one(upstream: Upstream, tmp_path: Path) -> AsyncIterator[Here]:
-    (tmp_path / "key1").write_text(upstream.key)
-    async with gateway_here(config(upstream) + ONE_A_CALL, tmp_path) as here:
-        yield here
-
-
-@pytest_asyncio.fixture
-async def two(
-    upstream: Upstream, start_upstream: Start, tmp_path: Path
-) -> AsyncIterator[tuple[Here, Upstream]]:
-    second = await start_upstream()
-    for number in (1, 2):
-        (tmp_path / f"key{number}").write_text(upstream.key)
-    async with gateway_here(config(upstream, second) + ONE_A_CALL, tmp_path) as here:
-        yield here, second
+@pytest.fixture
+def also() -> str:
+    return ONE_A_CALL
 
 
 def states(attempts: list[dict[str, Any]]) -> list[str]:

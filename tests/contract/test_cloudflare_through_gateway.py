@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
 import pytest
 from PIL import Image
 
-from tests.contract.accounts import png
+from tests.contract.adapters_here import asked, check_failure, edited
 from tests.contract.gateway_here import Here, gateway_here
+from tests.contract.pictures import mask, picture, png
 from tests.simulators.cloudflare_upstream import CloudflareUpstream
 
 SCHNELL = "@cf/black-forest-labs/flux-1-schnell"
@@ -26,7 +25,6 @@ MODELS = (SCHNELL, FLUX_2, PHOENIX, INPAINT, SDXL)
 @pytest.fixture
 async def fake() -> AsyncIterator[CloudflareUpstream]:
     async with CloudflareUpstream() as running:
-        assert isinstance(running, CloudflareUpstream)
         yield running
 
 
@@ -43,40 +41,26 @@ async def here(fake: CloudflareUpstream, tmp_path: Path) -> AsyncIterator[Here]:
         yield running
 
 
-async def asked(here: Here, model: str = SCHNELL, **fields: object) -> httpx.Response:
-    body = {"model": model, "prompt": "a red kite", **fields}
-    return await here.client.post("/v1/images/generations", json=body)
-
-
-async def edited(here: Here, model: str, size: tuple[int, int], mask: bytes | None = None) -> httpx.Response:
-    files = {"image": ("a.png", png(*size), "image/png")}
-    if mask is not None:
-        files["mask"] = ("m.png", mask, "image/png")
-    fields = {"model": model, "prompt": "a door"}
-    return await here.client.post("/v1/images/edits", data=fields, files=files)
-
-
 async def test_pixels_are_sent_and_tiles_and_steps_are_booked(here: Here, fake: CloudflareUpstream) -> None:
     response = await asked(here, PHOENIX, size="1024x1024", quality="high", output_format="png")
     assert response.status_code == 200, response.text
     sent = fake.posts[0].fields
     assert (sent["width"], sent["height"], sent["num_steps"]) == (1024, 1024, 25)
-    document = response.json()
-    assert Image.open(io.BytesIO(base64.b64decode(document["data"][0]["b64_json"]))).format == "PNG"
+    assert picture(response.json()).format == "PNG"
     assert "quality" in response.headers["x-imagegate-adjustments"]
     (attempt,) = await here.rows("attempts")
     assert (attempt["state"], attempt["cost"]) == ("settled", 4 * 5_800_000 + 2_750_000)
 
 
 async def test_several_pictures_are_several_calls(here: Here, fake: CloudflareUpstream) -> None:
-    response = await asked(here, n=3, seed=5)
+    response = await asked(here, SCHNELL, n=3, seed=5)
     assert len(response.json()["data"]) == 3
     assert sorted(str(call.fields["seed"]) for call in fake.posts) == ["5", "6", "7"]
     assert [row["cost"] for row in await here.rows("attempts")] == [633_600] * 3
 
 
 async def test_a_large_input_is_scaled_down_and_told(here: Here, fake: CloudflareUpstream) -> None:
-    response = await edited(here, FLUX_2, (1600, 1200))
+    response = await edited(here, FLUX_2, png(1600, 1200))
     assert response.status_code == 200, response.text
     assert fake.inputs == [(511, 383)]
     told = response.headers["x-imagegate-adjustments"]
@@ -90,11 +74,7 @@ async def test_a_large_input_is_scaled_down_and_told(here: Here, fake: Cloudflar
 async def test_openais_mask_becomes_one_whose_white_is_painted_anew(
     here: Here, fake: CloudflareUpstream
 ) -> None:
-    mask = Image.new("RGBA", (512, 512), (0, 0, 0, 255))
-    mask.paste((0, 0, 0, 0), (0, 0, 256, 512))
-    out = io.BytesIO()
-    mask.save(out, "PNG")
-    response = await edited(here, INPAINT, (512, 512), out.getvalue())
+    response = await edited(here, INPAINT, png(512, 512), mask=mask(512, 512))
     assert response.status_code == 200, response.text
     sent = Image.open(io.BytesIO(fake.masks[0])).convert("L")
     assert (sent.getpixel((10, 10)), sent.getpixel((400, 10))) == (255, 0)
@@ -103,7 +83,7 @@ async def test_openais_mask_becomes_one_whose_white_is_painted_anew(
 async def test_inpainting_without_a_mask_is_refused_before_anything_is_sent(
     here: Here, fake: CloudflareUpstream
 ) -> None:
-    response = await edited(here, INPAINT, (512, 512))
+    response = await edited(here, INPAINT, png(512, 512))
     assert (response.status_code, response.json()["error"]["param"]) == (400, "mask")
     assert not fake.posts
 
@@ -123,11 +103,7 @@ async def test_failures_come_in_openais_envelope(
     here: Here, fake: CloudflareUpstream, what: str, status: int, code: str, state: str
 ) -> None:
     fake.plan(*[fake.refusal(what)] * 3)
-    response = await asked(here)
-    error = response.json()["error"]
-    assert (response.status_code, error["code"]) == (status, code)
-    assert set(error) >= {"message", "type", "param", "code"}
-    assert {row["state"] for row in await here.rows("attempts")} == {state}
+    await check_failure(here, await asked(here, SCHNELL), status, code, state)
 
 
 async def test_a_model_without_a_known_price_is_served_and_booked_as_unknown(here: Here) -> None:

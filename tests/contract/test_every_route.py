@@ -8,7 +8,7 @@ from pathlib import Path
 from litestar.routes import ASGIRoute
 
 from tests.contract.gateway_here import KEY, gateway_here
-from tests.contract.test_relay import config
+from tests.contract.upstreams_here import config
 from tests.simulators.openai_upstream import Upstream
 
 BELOW = (

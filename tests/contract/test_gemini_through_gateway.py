@@ -6,23 +6,23 @@ import base64
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 from PIL import Image
 
+from tests.contract.adapters_here import asked, edited
 from tests.contract.gateway_here import Here, gateway_here
+from tests.contract.pictures import picture, pictures, png
 from tests.simulators.google_upstream import PROJECT, TOKEN, GoogleUpstream, fault, quota
 from tests.simulators.json_upstream import Reply
 
 FLASH = "gemini-3.1-flash-image"
+SOURCE, CLEAR = png(90, 160), png(90, 160, "RGBA")
 
 
 @pytest.fixture
 async def fake() -> AsyncIterator[GoogleUpstream]:
     async with GoogleUpstream() as running:
-        assert isinstance(running, GoogleUpstream)
         yield running
 
 
@@ -51,30 +51,11 @@ models:
         yield gateway
 
 
-async def generate(
-    here: Here, model: str = FLASH, prompt: str = "a red kite", **fields: Any
-) -> httpx.Response:
-    body = {"model": model, "prompt": prompt, **fields}
-    return await here.client.post("/v1/images/generations", json=body)
-
-
-def opened(answer: httpx.Response) -> list[Image.Image]:
-    assert answer.status_code == 200, answer.text
-    return [Image.open(io.BytesIO(base64.b64decode(item["b64_json"]))) for item in answer.json()["data"]]
-
-
-def png(mode: str = "RGB", size: tuple[int, int] = (90, 160)) -> bytes:
-    out = io.BytesIO()
-    Image.new(mode, size).save(out, "PNG")
-    return out.getvalue()
-
-
 async def test_pixels_become_a_ratio_and_a_tier_and_the_cost_is_booked(
     here: Here, fake: GoogleUpstream
 ) -> None:
-    answer = await generate(here, size="2752x1536")
-    (picture,) = opened(answer)
-    assert picture.size == (2752, 1536)
+    answer = await asked(here, FLASH, size="2752x1536")
+    assert picture(answer.json()).size == (2752, 1536)
     assert answer.json()["size"] == "2752x1536"
     assert answer.headers["x-imagegate-size"].endswith("rule=exact")
     (row,) = await here.rows("attempts")
@@ -88,9 +69,8 @@ async def test_pixels_become_a_ratio_and_a_tier_and_the_cost_is_booked(
 
 
 async def test_what_a_model_does_not_have_is_told_and_a_format_is_converted(here: Here) -> None:
-    answer = await generate(here, quality="high", output_format="webp", moderation="low")
-    (picture,) = opened(answer)
-    assert picture.format == "WEBP"
+    answer = await asked(here, FLASH, quality="high", output_format="webp", moderation="low")
+    assert picture(answer.json()).format == "WEBP"
     told = answer.headers["x-imagegate-adjustments"]
     assert 'quality;from="high";how=dropped' in told
     assert "how=emulated" in told
@@ -98,43 +78,36 @@ async def test_what_a_model_does_not_have_is_told_and_a_format_is_converted(here
 
 
 async def test_the_cloud_makes_the_format_itself(here: Here, fake: GoogleUpstream) -> None:
-    answer = await generate(here, "cloud-flash", output_format="jpeg", output_compression=70)
-    (picture,) = opened(answer)
-    assert picture.format == "JPEG"
+    answer = await asked(here, "cloud-flash", output_format="jpeg", output_compression=70)
+    assert picture(answer.json()).format == "JPEG"
     assert "x-imagegate-adjustments" not in answer.headers
     options = fake.posts[0].fields["generationConfig"]["imageConfig"]["imageOutputOptions"]  # type: ignore[index]
     assert options == {"mimeType": "image/jpeg", "compressionQuality": 70}
 
 
 async def test_several_pictures_are_as_many_calls(here: Here, fake: GoogleUpstream) -> None:
-    assert len(opened(await generate(here, n=3))) == 3
+    assert len(pictures((await asked(here, FLASH, n=3)).json())) == 3
     assert len(fake.posts) == 3
     assert len(await here.rows("attempts")) == 3
 
 
 async def test_an_edit_takes_its_ratio_from_its_first_picture(here: Here, fake: GoogleUpstream) -> None:
-    files = [("image[]", ("a.png", png(), "image/png")), ("image[]", ("b.png", png(), "image/png"))]
-    data = {"model": FLASH, "prompt": "make it stormy", "size": "1K"}
-    answer = await here.client.post("/v1/images/edits", files=files, data=data)
-    (picture,) = opened(answer)
-    assert picture.size == (768, 1376)
+    answer = await edited(here, FLASH, SOURCE, SOURCE, size="1K")
+    assert picture(answer.json()).size == (768, 1376)
     assert answer.json()["usage"]["input_tokens_details"]["image_tokens"] == 2240
     assert len(fake.posts[0].fields["contents"][0]["parts"]) == 3  # type: ignore[index]
 
 
 async def test_a_mask_is_refused_with_the_reason(here: Here, fake: GoogleUpstream) -> None:
-    files = {"image": ("a.png", png(), "image/png"), "mask": ("m.png", png("RGBA"), "image/png")}
-    answer = await here.client.post("/v1/images/edits", files=files, data={"model": FLASH, "prompt": "x"})
+    answer = await edited(here, FLASH, SOURCE, mask=CLEAR)
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == "mask"
     assert fake.posts == []
 
 
 async def test_imagen_gets_a_mask_of_its_own_polarity(here: Here, fake: GoogleUpstream) -> None:
-    files = {"image": ("a.png", png(), "image/png"), "mask": ("m.png", png("RGBA"), "image/png")}
-    data = {"model": "imagen-edit", "prompt": "a hat", "n": "2"}
-    answer = await here.client.post("/v1/images/edits", files=files, data=data)
-    assert len(opened(answer)) == 2
+    answer = await edited(here, "imagen-edit", SOURCE, mask=CLEAR, n="2")
+    assert len(pictures(answer.json())) == 2
     _, mask = fake.posts[0].fields["instances"][0]["referenceImages"]  # type: ignore[index]
     with Image.open(io.BytesIO(base64.b64decode(mask["referenceImage"]["bytesBase64Encoded"]))) as sent:
         # All of it was transparent, which is what is to be edited: white here.
@@ -142,8 +115,8 @@ async def test_imagen_gets_a_mask_of_its_own_polarity(here: Here, fake: GoogleUp
 
 
 async def test_imagen_is_billed_by_the_picture_and_says_how_many_are_missing(here: Here) -> None:
-    answer = await generate(here, "imagen", prompt="partly", n=3)
-    assert len(opened(answer)) == 2
+    answer = await asked(here, "imagen", prompt="partly", n=3)
+    assert len(pictures(answer.json())) == 2
     assert answer.headers["x-imagegate-partial"] == "2/3"
     (row,) = await here.rows("attempts")
     assert row["cost"] == 2 * 40_000_000
@@ -155,7 +128,7 @@ async def test_imagen_is_billed_by_the_picture_and_says_how_many_are_missing(her
 async def test_refused_content_is_openais_moderation_and_costs_what_was_read(
     here: Here, fake: GoogleUpstream, prompt: str, stage: str
 ) -> None:
-    answer = await generate(here, "both", prompt=prompt)
+    answer = await asked(here, "both", prompt=prompt)
     assert answer.status_code == 400
     error = answer.json()["error"]
     assert (error["code"], error["type"]) == ("moderation_blocked", "image_generation_user_error")
@@ -183,7 +156,7 @@ async def test_googles_failures_have_openais_envelope(
     here: Here, fake: GoogleUpstream, reply: Reply, status: int, code: str
 ) -> None:
     fake.plan(reply, reply)
-    answer = await generate(here)
+    answer = await asked(here, FLASH)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (status, code)
     assert error["message"]
@@ -192,8 +165,8 @@ async def test_googles_failures_have_openais_envelope(
 
 async def test_an_overloaded_model_is_served_by_the_other_account(here: Here, fake: GoogleUpstream) -> None:
     fake.plan(fault(503, "UNAVAILABLE", "The model is overloaded."))
-    answer = await generate(here, "both")
-    assert len(opened(answer)) == 1
+    answer = await asked(here, "both")
+    assert len(pictures(answer.json())) == 1
     assert answer.headers["x-imagegate-provider"] == "cloud"
     first, second = await here.rows("attempts")
     assert (first["state"], second["state"]) == ("released", "settled")

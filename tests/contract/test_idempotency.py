@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from gateway.ledger.tables import to_micros
 from tests.contract.gateway_here import Here, gateway_here
 from tests.contract.leaving import ask, connected, until_results
-from tests.contract.test_relay import config
+from tests.contract.upstreams_here import config
 from tests.faults.budgeted import DAY, budgeted, locked, standing
 from tests.simulators import behaviours as on
 from tests.simulators.openai_upstream import Upstream
 
 KEYED = {"idempotency-key": "order-4711"}
-
-
-@pytest_asyncio.fixture
-async def one(upstream: Upstream, tmp_path: Path) -> AsyncIterator[Here]:
-    (tmp_path / "key1").write_text(upstream.key)
-    async with gateway_here(config(upstream), tmp_path) as here:
-        yield here
 
 
 async def test_a_finished_call_is_answered_again_for_nothing(one: Here, upstream: Upstream) -> None:

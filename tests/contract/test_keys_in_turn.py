@@ -9,8 +9,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import TypeAdapter
 
-from config.schema import KeyedProvider, ProviderSettings
-from gateway.app import by_key
+from config.accounts.account import KeyedProvider
+from config.accounts.kinds import ProviderSettings
+from gateway.app.accounts import by_key
 from providers.http import UpstreamClient
 from providers.registry import build
 from tests.simulators.json_upstream import JSONUpstream, Reply, Seen, said

@@ -17,8 +17,8 @@ from tests.contract.test_media import inside
 from tests.simulators.file_server import file_server, says
 
 SIZE = (3840, 2160)
-SLOWEST = 0.25
-"""Seconds that 99 of 100 probes may take; a conversion on the event loop would take several times that."""
+MOST = 0.25
+"""Of the time that both conversions take; one of them on the event loop would have a probe wait longer."""
 
 
 def answer() -> bytes:
@@ -32,7 +32,7 @@ def answer() -> bytes:
     return json.dumps({"created": 1, "data": [{"b64_json": encoded}]}).encode()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_4k_png_to_webp_and_avif_stalls_nobody(tmp_path: Path) -> None:
     page = says(await asyncio.to_thread(answer), kind="application/json")
     async with (
@@ -40,7 +40,7 @@ async def test_a_4k_png_to_webp_and_avif_stalls_nobody(tmp_path: Path) -> None:
         gateway_here(inside(server.origin), tmp_path) as here,
     ):
         converting = [asyncio.create_task(converted(here, format)) for format in ("webp", "avif")]
-        waits = []
+        waits, begun = [], perf_counter()
         while not all(task.done() for task in converting):
             began = perf_counter()
             assert (await here.client.get("/livez")).status_code == 200
@@ -48,8 +48,9 @@ async def test_a_4k_png_to_webp_and_avif_stalls_nobody(tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
         for task in converting:
             task.result()
+        took = perf_counter() - begun
     assert len(waits) > 20
-    assert sorted(waits)[len(waits) * 99 // 100] < SLOWEST
+    assert max(waits) < took * MOST
 
 
 async def converted(here: Here, format: str) -> None:

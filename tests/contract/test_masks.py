@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.contract.gateway_here import Here, gateway_here
-from tests.contract.test_relay import config
+from tests.contract.upstreams_here import config
 from tests.property.test_served import listing
 from tests.simulators.openai_upstream import Upstream
 

@@ -1,39 +1,23 @@
-"""/metrics and what a collector is sent, over real HTTP; and that dashboards and alert rules ask for what is
-there."""
+"""/metrics and what a collector is sent, over real HTTP. What a real Prometheus makes of them is in
+``tests/monitoring``."""
 
 from __future__ import annotations
 
 import asyncio
-import gzip
 import hashlib
-import json
-import re
-import shutil
-import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-import yaml
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
-from tests.conftest import NOT_TESTED
 from tests.contract.gateway_here import KEY, Here, gateway_here
-from tests.contract.test_relay import Start, config
-from tests.servers import ROOT
+from tests.contract.upstreams_here import Start, config
+from tests.monitoring.expressions import expressions, names_in
 from tests.simulators import behaviours as on
 from tests.simulators.openai_upstream import Upstream
+from tests.simulators.otlp_collector import Collector
 
-CHART = ROOT / "helm" / "imagegate"
 OPEN_METRICS = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"
 PROMPT = "a word that nobody may read in a metric"
 SHA = hashlib.sha256(KEY.encode()).hexdigest()
@@ -45,7 +29,6 @@ organization:
       limits: [{{spend_usd: 5, per: month}}]
       keys: [{{name: suite, limits: [{{spend_usd: 2, per: day}}], sha256: "{SHA}"}}]
 """
-NAME = re.compile(r"\b(?:imagegate|http|gen_ai|target)_[a-z0-9_]+\b")
 
 
 def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -54,27 +37,6 @@ def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         for family in open_metrics(text)
         for sample in family.samples
     }
-
-
-def expressions() -> dict[str, str]:
-    """Every one of a dashboard or a rule, by where it stands."""
-    found = {}
-    for file in sorted((CHART / "dashboards").glob("*.json")):
-        for panel in json.loads(file.read_text(encoding="utf-8"))["panels"]:
-            for target in panel["targets"]:
-                found[f"{file.name}: {panel['title']} {target['refId']}"] = target["expr"]
-    for file in sorted((CHART / "rules").glob("*.yaml")):
-        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
-            for rule in group["rules"]:
-                found[f"{file.name}: {rule['alert']}"] = rule["expr"]
-    return found
-
-
-def names_in(expression: str) -> set[str]:
-    """Metrics in an expression, without its labels."""
-    bare = re.sub(r"\{[^}]*\}", "", expression)
-    bare = re.sub(r"\b(?:by|without|on|ignoring)\s*\([^)]*\)", "", bare)
-    return set(NAME.findall(bare))
 
 
 async def scraped(here: Here, **headers: str) -> str:
@@ -216,51 +178,10 @@ async def test_beyond_loopback_metrics_take_their_own_token(upstream: Upstream, 
             assert with_token.status_code == 200
 
 
-@dataclass
-class Collector:
-    """What came, by path."""
-
-    url: str
-    bodies: dict[str, list[bytes]] = field(default_factory=dict)
-    headers: list[dict[str, str]] = field(default_factory=list)
-
-
-@contextmanager
-def collecting() -> Iterator[Collector]:
-    """A collector that takes OTLP, in a thread."""
-    took = Collector("")
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            if self.headers.get("content-encoding") == "gzip":
-                body = gzip.decompress(body)
-            took.headers.append({name.lower(): value for name, value in self.headers.items()})
-            took.bodies.setdefault(self.path, []).append(body)
-            self.send_response(200)
-            self.send_header("content-type", "application/x-protobuf")
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    took.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield took
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 async def test_a_collector_gets_metrics_and_traces(upstream: Upstream, tmp_path: Path) -> None:
     (tmp_path / "key1").write_text(upstream.key)
     (tmp_path / "header").write_text("Bearer collector")
-    with collecting() as collector:
+    with Collector() as collector:
         otlp = (
             f"\ntelemetry: {{otlp: {{endpoint: '{collector.url}/', every: 1, "
             "headers: {authorization: 'file:header'}}}"
@@ -269,77 +190,13 @@ async def test_a_collector_gets_metrics_and_traces(upstream: Upstream, tmp_path:
             assert (await here.generate(prompt=PROMPT)).status_code == 200
             await here.gateway.engine.running.drained(10)
     # What waited went out when the gateway ended.
-    spans = {
-        span.name
-        for body in collector.bodies["/v1/traces"]
-        for resource in ExportTraceServiceRequest.FromString(body).resource_spans
-        for scope in resource.scope_spans
-        for span in scope.spans
-    }
-    metrics = {
-        metric.name
-        for body in collector.bodies["/v1/metrics"]
-        for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    }
-    assert spans == {"POST /v1/images/generations", "generate_content gpt-image-2"}
-    assert {"imagegate.cost_usd", "imagegate.request.duration", "imagegate.budget.limit_usd"} <= metrics
+    assert set(collector.spans()) == {"POST /v1/images/generations", "generate_content gpt-image-2"}
+    assert {
+        "imagegate.cost_usd",
+        "imagegate.request.duration",
+        "imagegate.budget.limit_usd",
+    } <= collector.metrics()
     assert {each["authorization"] for each in collector.headers} == {"Bearer collector"}
     everything = b"".join(body for bodies in collector.bodies.values() for body in bodies)
     for word in (PROMPT, KEY, upstream.key):
         assert word.encode() not in everything
-
-
-async def test_a_collector_that_is_away_delays_nothing(upstream: Upstream, tmp_path: Path) -> None:
-    (tmp_path / "key1").write_text(upstream.key)
-    otlp = "\ntelemetry: {otlp: {endpoint: 'http://127.0.0.1:9', every: 1}}"
-    async with asyncio.timeout(20), gateway_here(config(upstream) + otlp, tmp_path) as here:
-        response: httpx.Response = await here.generate()
-        assert response.status_code == 200
-        assert response.elapsed.total_seconds() < 5
-
-
-def test_dashboards_can_be_imported_anywhere() -> None:
-    files = sorted((CHART / "dashboards").glob("*.json"))
-    assert [file.stem for file in files] == ["money", "ops", "provider"]
-    for file in files:
-        board = json.loads(file.read_text(encoding="utf-8"))
-        assert board["uid"] == f"imagegate-{file.stem}"
-        assert "id" not in board
-        (variable,) = board["templating"]["list"]
-        assert (variable["name"], variable["type"]) == ("datasource", "datasource")
-        for panel in board["panels"]:
-            assert {each["datasource"]["uid"] for each in [panel, *panel["targets"]]} == {"${datasource}"}
-            for target in panel["targets"]:
-                assert re.search(r"\b(rate|increase)\(", target["expr"]) is None or re.search(
-                    r"\[(\$__rate_interval|\d+h)\]", target["expr"]
-                )
-
-
-def test_alert_rules_say_what_happened_and_how_bad_it_is() -> None:
-    (file,) = (CHART / "rules").glob("*.yaml")
-    rules = [rule for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
-    assert len({rule["alert"] for rule in rules}) == len(rules) >= 10
-    for rule in rules:
-        assert rule["labels"]["severity"] in {"critical", "warning", "info"}
-        assert rule["annotations"].keys() == {"summary", "description"}
-        kept = re.findall(r"\bby \(([^)]*)\)", rule["expr"])
-        for label in re.findall(r"\$labels\.(\w+)", str(rule["annotations"])):
-            assert all(label in names for names in kept), (rule["alert"], label)
-
-
-def test_promtool_takes_every_expression(tmp_path: Path) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip(f"{NOT_TESTED}the syntax of dashboards and alert rules: no promtool on PATH")
-    records = [
-        {"record": f"expression_{number}", "expr": each.replace("$__rate_interval", "5m")}
-        for number, each in enumerate(expressions().values())
-    ]
-    (tmp_path / "all.yaml").write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": records}]}))
-    for file in (tmp_path / "all.yaml", *(CHART / "rules").glob("*.yaml")):
-        done = subprocess.run(
-            [promtool, "check", "rules", str(file)], capture_output=True, text=True, timeout=60
-        )
-        assert done.returncode == 0, done.stdout + done.stderr

@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.accounts import png
+from tests.contract.adapters_here import asked, check_failure, edited
 from tests.contract.gateway_here import Here, gateway_here
+from tests.contract.pictures import png
 from tests.simulators.openrouter_upstream import OpenRouterUpstream
 
 GEMINI = "google/gemini-3-pro-image"
@@ -24,7 +25,6 @@ OPENAI = "openai/gpt-image-2.5-sunburst"
 @pytest.fixture
 async def fake() -> AsyncIterator[OpenRouterUpstream]:
     async with OpenRouterUpstream() as running:
-        assert isinstance(running, OpenRouterUpstream)
         yield running
 
 
@@ -36,18 +36,13 @@ async def here(fake: OpenRouterUpstream, tmp_path: Path) -> AsyncIterator[Here]:
         yield running
 
 
-async def asked(here: Here, model: str = GEMINI, **fields: object) -> httpx.Response:
-    body = {"model": model, "prompt": "a blue cup", **fields}
-    return await here.client.post("/v1/images/generations", json=body)
-
-
 async def test_a_size_is_served_as_ratio_and_tier_and_the_answers_cost_is_booked(
     here: Here, fake: OpenRouterUpstream
 ) -> None:
-    response = await asked(here, size="1080x1350", quality="high")
+    response = await asked(here, GEMINI, size="1080x1350", quality="high")
     assert response.status_code == 200, response.text
     assert fake.posts[0].fields == {
-        "model": GEMINI, "prompt": "a blue cup", "aspect_ratio": "4:5", "resolution": "1K",
+        "model": GEMINI, "prompt": "a red kite", "aspect_ratio": "4:5", "resolution": "1K",
     }  # fmt: skip
     assert "quality" in response.headers["x-imagegate-adjustments"]
     assert response.json()["usage"]["output_tokens"] == 1290
@@ -69,20 +64,17 @@ async def test_an_openai_model_takes_pixels_and_formats_as_they_are(
 async def test_several_pictures_of_a_single_picture_model_are_several_calls(
     here: Here, fake: OpenRouterUpstream
 ) -> None:
-    response = await asked(here, n=2)
+    response = await asked(here, GEMINI, n=2)
     assert len(response.json()["data"]) == 2
     assert len(fake.posts) == 2
     assert not any("n" in call.fields for call in fake.posts)
 
 
 async def test_an_edit_is_the_same_call_with_a_reference(here: Here, fake: OpenRouterUpstream) -> None:
-    files = {"image": ("a.png", png(), "image/png")}
-    fields = {"model": OPENAI, "prompt": "blue glaze", "size": "1024x1024", "quality": "low"}
-    response = await here.client.post("/v1/images/edits", data=fields, files=files)
+    response = await edited(here, OPENAI, png(), size="1024x1024", quality="low")
     assert response.status_code == 200, response.text
     assert len(fake.posts[0].fields["input_references"]) == 1  # type: ignore[arg-type]
-    masked = {**files, "mask": ("m.png", png(mode="RGBA"), "image/png")}
-    refused = await here.client.post("/v1/images/edits", data=fields, files=masked)
+    refused = await edited(here, OPENAI, png(), mask=png(mode="RGBA"), size="1024x1024", quality="low")
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "mask")
 
 
@@ -101,15 +93,11 @@ async def test_failures_come_in_openais_envelope(
     here: Here, fake: OpenRouterUpstream, what: str, status: int, code: str, state: str
 ) -> None:
     fake.plan(*[fake.refusal(what)] * 3)
-    response = await asked(here)
-    error = response.json()["error"]
-    assert (response.status_code, error["code"]) == (status, code)
-    assert set(error) >= {"message", "type", "param", "code"}
-    assert {row["state"] for row in await here.rows("attempts")} == {state}
+    await check_failure(here, await asked(here, GEMINI), status, code, state)
 
 
 async def test_an_answer_without_a_picture_is_booked_as_it_says(here: Here) -> None:
-    response = await asked(here, prompt="text only")
+    response = await asked(here, GEMINI, prompt="text only")
     assert (response.status_code, response.json()["error"]["code"]) == (502, "empty_result")
     (attempt,) = await here.rows("attempts")
     assert (attempt["state"], attempt["cost"]) == ("settled", 138_700_000)
@@ -149,9 +137,7 @@ async def test_an_openai_model_streams_its_own_events_with_as_many_partials_as_a
 
 
 async def test_a_streamed_edit_has_the_events_of_edits(here: Here, fake: OpenRouterUpstream) -> None:
-    files = {"image": ("a.png", png(), "image/png")}
-    fields = {"model": OPENAI, "prompt": "blue glaze", "stream": "true", "partial_images": "1"}
-    found = events_of(await here.client.post("/v1/images/edits", data=fields, files=files))
+    found = events_of(await edited(here, OPENAI, png(), stream="true", partial_images="1"))
     assert [name for name, _ in found] == ["image_edit.partial_image", "image_edit.completed"]
     assert fake.posts[0].fields["stream"] is True
 
@@ -182,7 +168,7 @@ async def test_an_error_in_the_stream_ends_it_as_an_error(
 async def test_a_stream_cut_after_its_picture_still_costs_what_it_said(
     here: Here, fake: OpenRouterUpstream
 ) -> None:
-    whole = fake.made({"model": OPENAI, "prompt": "a blue cup", "stream": True, "size": "1024x1024"})
+    whole = fake.made({"model": OPENAI, "prompt": "a red kite", "stream": True, "size": "1024x1024"})
     fake.plan(replace(whole, cut=len(whole.body) - len(b"data: [DONE]\n\n")))
     found = await streamed(here)
     assert [name for name, _ in found] == ["image_generation.completed"]

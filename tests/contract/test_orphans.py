@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-import pytest_asyncio
 from structlog.testing import capture_logs
 
 from gateway.engine import attempts
+from gateway.engine.admission import Admissions
+from gateway.ledger.ledger import Ledger
+from gateway.ledger.results import Result
 from tests.contract.gateway_here import Here, gateway_here
 from tests.contract.leaving import RETRY, ask, connected, until_orphaned, until_results
-from tests.contract.test_relay import config
+from tests.contract.upstreams_here import config
 from tests.faults.budgeted import budgeted
 from tests.simulators import behaviours as on
 from tests.simulators.openai_upstream import Upstream
-
-
-@pytest_asyncio.fixture
-async def one(upstream: Upstream, tmp_path: Path) -> AsyncIterator[Here]:
-    (tmp_path / "key1").write_text(upstream.key)
-    async with gateway_here(config(upstream), tmp_path) as here:
-        yield here
 
 
 async def leave(here: Here, upstream: Upstream, **fields: object) -> None:
@@ -49,6 +44,49 @@ async def test_f46_f47_a_retry_waits_for_the_running_call_of_a_client_that_left(
     assert float(again.headers["x-imagegate-cost-usd"]) == 0
     assert len(upstream.images) == 1
     assert len(await one.rows("attempts")) == 1
+
+
+@pytest.mark.parametrize("headers", [RETRY, {}])
+async def test_a_repetition_that_comes_before_the_orphan_is_written_finds_it(
+    one: Here, upstream: Upstream, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = one.gateway.ledger.results.leave
+
+    async def slowly(row: Result) -> None:
+        await asyncio.sleep(0.3)
+        await inner(row)
+
+    monkeypatch.setattr(one.gateway.ledger.results, "leave", slowly)
+    upstream.plan(on.ok(delay=1.0, bytes=700_000))
+    async with connected(one):
+        await upstream.wait_for(1)
+    again = await ask(one, headers)
+    assert (len(again.content), again.headers["x-imagegate-replayed"]) == (700_000, "true")
+    assert len(upstream.images) == 1
+
+
+@pytest.mark.parametrize("step", [(Ledger, "record"), (Admissions, "_leaves")])
+async def test_a_repetition_waits_to_hear_whether_the_call_that_was_left_is_sent(
+    one: Here, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, step: tuple[type, str]
+) -> None:
+    """Its client left just before it was too late to stop it, or just after."""
+    owner, name = step
+    inner, reached = getattr(owner, name), asyncio.Event()
+
+    async def slowly(*arguments: Any, **options: Any) -> Any:
+        if not reached.is_set():
+            reached.set()
+            await asyncio.sleep(0.3)
+        return await inner(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, slowly)
+    upstream.plan(on.ok(delay=0.3, bytes=700_000))
+    async with connected(one):
+        await reached.wait()
+    again = await ask(one)
+    assert (again.status_code, len(again.content)) == (200, 700_000)
+    assert ("x-imagegate-replayed" in again.headers) is (owner is Admissions)
+    assert len(upstream.images) == 1
 
 
 async def test_f47_a_retry_is_given_what_was_finished_meanwhile(one: Here, upstream: Upstream) -> None:
@@ -184,7 +222,8 @@ async def test_whoever_claimed_it_and_left_gives_it_back(one: Here, upstream: Up
     await leave(one, upstream)
     async with connected(one, RETRY):
         await until_results(one, 1, "claimed_by")
-    await asyncio.sleep(0.3)
+    while [row for row in await one.rows("results", settle=0) if row["claimed_by"]]:
+        await asyncio.sleep(0.02)
     again = await ask(one, RETRY)
     assert (len(again.content), again.headers["x-imagegate-replayed"]) == (700_000, "true")
     assert len(upstream.images) == 1

@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 from collections.abc import AsyncIterator
 
 import pytest
-from PIL import Image
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from config.schema import ProviderSettings
 from providers.base import Certainty, ImageRequest, InputFile, InputRef, Kind, Operation, Provider
 from providers.http import UpstreamClient
-from tests.contract.accounts import account, png
+from tests.contract.accounts import account, document, pieces_of, settings_of
+from tests.contract.pictures import picture, png
 from tests.simulators.azure_foundry_upstream import FoundryUpstream
 from tests.simulators.json_upstream import Reply, said
-from tests.unit.providers.wire import body_of, failure, picture_file
+from tests.unit.providers.wire import failure, picture_file
 
 
 @pytest.fixture
 async def fake() -> AsyncIterator[FoundryUpstream]:
     async with FoundryUpstream() as running:
-        assert isinstance(running, FoundryUpstream)
         yield running
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[UpstreamClient]:
-    made = UpstreamClient()
-    yield made
-    await made.aclose()
 
 
 @pytest.fixture
@@ -53,15 +43,6 @@ def generation(model: str, prompt: str = "a red kite", **params: object) -> Imag
 def edit(model: str, *pictures: InputFile, prompt: str = "make it blue", **params: object) -> ImageRequest:
     given = pictures or (picture_file(png(800, 768)),)
     return ImageRequest(Operation.EDIT, model, prompt, params, given)
-
-
-async def document(provider: Provider, asked: ImageRequest) -> dict[str, object]:
-    return dict(json.loads(await body_of(await provider.send(asked, 10))))
-
-
-def picture(said: dict[str, object]) -> Image.Image:
-    (item,) = said["data"]  # type: ignore[misc]
-    return Image.open(io.BytesIO(base64.b64decode(item["b64_json"])))
 
 
 # -- FLUX
@@ -180,15 +161,6 @@ async def test_mai_edits_one_picture_from_a_form(mai: Provider, fake: FoundryUps
     assert fake.posts[0].fields == {"model": "my-mai", "prompt": "make it blue", "auto_aspect_ratio": "false"}
 
 
-async def test_mai_refuses_a_size_beside_an_edit_before_it_is_sent(
-    mai: Provider, fake: FoundryUpstream
-) -> None:
-    found = await failure(mai, edit("my-mai", size="1024x1024"))
-    assert (found.kind, found.certainty, found.param) == (Kind.INVALID, Certainty.NOT_SENT, "size")
-    assert not fake.calls
-    assert (await document(mai, edit("my-mai", size="auto")))["data"]
-
-
 async def test_usage_that_comes_in_openais_words_stays(mai: Provider, fake: FoundryUpstream) -> None:
     usage = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
     fake.plan(said(200, {"usage": usage, "data": [{"b64_json": "QUJD"}]}))
@@ -213,7 +185,7 @@ async def test_a_token_of_entras_goes_as_bearer(
 def test_a_key_or_a_token_and_not_both(type: str) -> None:
     for given in ({}, {"api_key": "env:A", "entra_token": "env:B"}):
         with pytest.raises(ValidationError, match="exactly one of api_key and entra_token"):
-            TypeAdapter(ProviderSettings).validate_python({"type": type, "base_url": "https://a.b", **given})
+            settings_of({"type": type, "base_url": "https://a.b", **given})
 
 
 @pytest.fixture(params=["flux", "mai"])
@@ -224,9 +196,7 @@ def either(request: pytest.FixtureRequest) -> tuple[Provider, str]:
 
 async def test_a_large_picture_goes_past_in_pieces(either: tuple[Provider, str]) -> None:
     provider, model = either
-    result = await provider.send(generation(model, "large"), 10)
-    pieces = [piece async for piece in result.body]
-    await result.aclose()
+    pieces = await pieces_of(provider, generation(model, "large"))
     assert len(pieces) > 5
     assert len(json.loads(b"".join(pieces))["data"][0]["b64_json"]) >= 4_000_000
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from PIL import Image
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from config.schema import ProviderSettings
 from providers.base import Certainty, ImageRequest, InputFile, Kind, Operation, Provider
 from providers.extras import ExtraMissing
 from providers.http import UpstreamClient
-from providers.registry import build
-from tests.contract.accounts import png
+from tests.contract.accounts import account, document, pieces_of, settings_of
+from tests.contract.pictures import picture, png
 from tests.simulators.bedrock_upstream import FIELDS, REGION, BedrockUpstream, exception
 from tests.simulators.json_upstream import Reply
 from tests.simulators.json_upstream import said as told
@@ -32,29 +28,18 @@ SIGNED = {"access_key_id": "env:ACCESS", "secret_access_key": "env:SECRET"}
 @pytest.fixture
 async def fake() -> AsyncIterator[BedrockUpstream]:
     async with BedrockUpstream() as running:
-        assert isinstance(running, BedrockUpstream)
         yield running
 
 
-@pytest.fixture
-async def client() -> AsyncIterator[UpstreamClient]:
-    made = UpstreamClient()
-    yield made
-    await made.aclose()
-
-
-def account(client: UpstreamClient, fake: BedrockUpstream, **settings: str) -> Provider:
+def made(client: UpstreamClient, fake: BedrockUpstream, **settings: str) -> Provider:
     given = {"type": "bedrock", "region": REGION, "base_url": fake.origin, **settings}
-    config: ProviderSettings = TypeAdapter(ProviderSettings).validate_python(given)
-    environ = {
-        "KEY": fake.key, "ACCESS": fake.access_key, "SECRET": fake.secret_key, "TOKEN": "token/of+tests=="
-    }  # fmt: skip
-    return build("fake", config, client, base=Path(), environ=environ)
+    secrets = {"ACCESS": fake.access_key, "SECRET": fake.secret_key, "TOKEN": "token/of+tests=="}
+    return account(given, client, fake.key, **secrets)
 
 
 @pytest.fixture
 def bedrock(client: UpstreamClient, fake: BedrockUpstream) -> Provider:
-    return account(client, fake, api_key="env:KEY")
+    return made(client, fake, api_key="env:KEY")
 
 
 def generation(prompt: str = "a red kite", model: str = CORE, **params: object) -> ImageRequest:
@@ -74,10 +59,9 @@ def service(name: str) -> str:
 async def test_a_picture_comes_in_openais_document(bedrock: Provider, fake: BedrockUpstream) -> None:
     asked = generation(aspect_ratio="16:9", seed=42, output_format="jpeg", negative_prompt="rain")
     result = await bedrock.send(asked, 10)
-    document = json.loads(await body_of(result))
-    assert set(document) == {"created", "data"}
-    made = Image.open(io.BytesIO(base64.b64decode(document["data"][0]["b64_json"])))
-    assert (made.format, made.size) == ("JPEG", (1344, 768))
+    found = json.loads(await body_of(result))
+    assert set(found) == {"created", "data"}
+    assert (picture(found).format, picture(found).size) == ("JPEG", (1344, 768))
     assert result.upstream_request_id == "5f2c-1"
     (call,) = fake.posts
     assert call.target == "/model/stability.stable-image-core-v1:1/invoke"
@@ -88,9 +72,7 @@ async def test_a_picture_comes_in_openais_document(bedrock: Provider, fake: Bedr
 
 
 async def test_a_large_picture_goes_past_in_pieces(bedrock: Provider) -> None:
-    result = await bedrock.send(generation("large"), 10)
-    pieces = [piece async for piece in result.body]
-    await result.aclose()
+    pieces = await pieces_of(bedrock, generation("large"))
     assert len(pieces) > 5
     assert len(json.loads(b"".join(pieces))["data"][0]["b64_json"]) >= 4_000_000
 
@@ -101,9 +83,9 @@ async def test_a_signature_is_one_that_aws_accepts(
     client: UpstreamClient, fake: BedrockUpstream, token: str | None, model: str
 ) -> None:
     fake.token = token
-    signed = account(client, fake, **SIGNED, **({"session_token": "env:TOKEN"} if token else {}))
+    signed = made(client, fake, **SIGNED, **({"session_token": "env:TOKEN"} if token else {}))
     asked = generation() if model == CORE else edit(model, mask=True)
-    assert json.loads(await body_of(await signed.send(asked, 10)))["data"]
+    assert (await document(signed, asked))["data"]
     assert (await signed.probe()).key_accepted is True
     assert fake.calls[-1].method == "GET"
     assert all(call.headers["authorization"].startswith("AWS4-HMAC-SHA256 ") for call in fake.calls)
@@ -119,9 +101,9 @@ async def test_keys_come_from_awss_own_chain(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(shared))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    of_profile = account(client, fake, profile="pictures")
-    assert json.loads(await body_of(await of_profile.send(generation(), 10)))["data"]
-    for missing in (account(client, fake), account(client, fake, profile="nobody")):
+    of_profile = made(client, fake, profile="pictures")
+    assert (await document(of_profile, generation()))["data"]
+    for missing in (made(client, fake), made(client, fake, profile="nobody")):
         found = await failure(missing, generation())
         assert (found.kind, found.certainty) == (Kind.AUTH, Certainty.NOT_SENT)
         assert "AWS credentials" in found.message
@@ -130,11 +112,11 @@ async def test_keys_come_from_awss_own_chain(
         assert "AWS credentials" in looked.detail
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", fake.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", fake.secret_key)
-    assert json.loads(await body_of(await account(client, fake).send(generation(), 10)))["data"]
+    assert (await document(made(client, fake), generation()))["data"]
 
 
 async def test_a_refused_signature_shows_no_secret(client: UpstreamClient, fake: BedrockUpstream) -> None:
-    signed = account(client, fake, **SIGNED, session_token="env:TOKEN")
+    signed = made(client, fake, **SIGNED, session_token="env:TOKEN")
     fake.token, fake.secret_key = "token/of+tests==", "another"
     found = await failure(signed, generation())
     assert (found.kind, found.certainty, found.code) == (
@@ -161,9 +143,9 @@ async def test_without_botocore_a_signed_account_says_what_to_install(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "botocore", None)
     with pytest.raises(ExtraMissing, match=r"pip install 'imagegate\[bedrock\]'"):
-        account(client, fake, **SIGNED)
-    keyed = account(client, fake, api_key="env:KEY")
-    assert json.loads(await body_of(await keyed.send(generation(), 10)))["data"]
+        made(client, fake, **SIGNED)
+    keyed = made(client, fake, api_key="env:KEY")
+    assert (await document(keyed, generation()))["data"]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +159,7 @@ async def test_without_botocore_a_signed_account_says_what_to_install(
 )
 def test_settings_that_contradict_themselves_are_refused(settings: dict[str, str], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
-        TypeAdapter(ProviderSettings).validate_python({"type": "bedrock", "region": REGION, **settings})
+        settings_of({"type": "bedrock", "region": REGION, **settings})
 
 
 @pytest.mark.parametrize(
@@ -207,8 +189,7 @@ def test_settings_that_contradict_themselves_are_refused(settings: dict[str, str
 async def test_every_service_gets_its_own_fields(
     bedrock: Provider, fake: BedrockUpstream, asked: ImageRequest, sent: set[str]
 ) -> None:
-    document = json.loads(await body_of(await bedrock.send(asked, 10)))
-    assert len(document["data"]) == 1
+    assert len((await document(bedrock, asked))["data"]) == 1
     assert set(fake.posts[0].fields) == sent
 
 
@@ -218,20 +199,11 @@ def test_every_model_of_the_fake_is_in_the_catalog_and_none_besides() -> None:
     assert {entry.id for entry in load_catalog().served_by("bedrock")} == set(FIELDS)
 
 
-@pytest.mark.parametrize(
-    ("asked", "param"),
-    [
-        (edit(service("stable-image-search-replace")), "search_prompt"),
-        (edit(service("stable-outpaint"), left=0), "left"),
-        (edit(SD35, aspect_ratio="3:2"), "size"),
-        (edit(SD35, picture_file(png()), picture_file(png())), "image"),
-    ],
-)
-async def test_what_a_model_needs_is_said_before_anything_is_sent(
-    bedrock: Provider, fake: BedrockUpstream, asked: ImageRequest, param: str
+async def test_a_picture_for_which_there_is_no_field_is_never_left_out_in_silence(
+    bedrock: Provider, fake: BedrockUpstream
 ) -> None:
-    found = await failure(bedrock, asked)
-    assert (found.kind, found.certainty, found.param) == (Kind.INVALID, Certainty.NOT_SENT, param)
+    found = await failure(bedrock, edit(SD35, picture_file(png()), picture_file(png())))
+    assert (found.kind, found.certainty, found.param) == (Kind.INVALID, Certainty.NOT_SENT, "image")
     assert not fake.calls
 
 
@@ -326,5 +298,5 @@ async def test_a_probe_asks_for_the_models_and_buys_nothing(
 
 def test_the_models_are_asked_of_the_control_plane(client: UpstreamClient, fake: BedrockUpstream) -> None:
     host = "https://bedrock-runtime-fips.us-west-2.amazonaws.com"
-    here = account(client, fake, api_key="env:KEY", base_url=host)
+    here = made(client, fake, api_key="env:KEY", base_url=host)
     assert here.models_url() == "https://bedrock-fips.us-west-2.amazonaws.com/foundation-models"  # type: ignore[attr-defined]

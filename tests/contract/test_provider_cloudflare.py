@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
-import json
 import time
 from collections.abc import AsyncIterator
 
@@ -13,10 +11,11 @@ from PIL import Image
 
 from providers.base import Certainty, ImageRequest, Kind, Operation, Provider
 from providers.http import UpstreamClient
-from tests.contract.accounts import account, png
+from tests.contract.accounts import account, document
+from tests.contract.pictures import picture, png
 from tests.simulators.cloudflare_upstream import CloudflareUpstream
 from tests.simulators.json_upstream import Reply, said
-from tests.unit.providers.wire import body_of, failure, generation, picture_file
+from tests.unit.providers.wire import failure, generation, picture_file
 
 SCHNELL = "@cf/black-forest-labs/flux-1-schnell"
 FLUX_2 = "@cf/black-forest-labs/flux-2-dev"
@@ -29,15 +28,7 @@ INPAINT = "@cf/runwayml/stable-diffusion-v1-5-inpainting"
 @pytest.fixture
 async def fake() -> AsyncIterator[CloudflareUpstream]:
     async with CloudflareUpstream() as running:
-        assert isinstance(running, CloudflareUpstream)
         yield running
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[UpstreamClient]:
-    made = UpstreamClient()
-    yield made
-    await made.aclose()
 
 
 def cloudflare(client: UpstreamClient, fake: CloudflareUpstream, **settings: object) -> Provider:
@@ -55,9 +46,9 @@ def asked(model: str, prompt: str = "a red kite", **params: object) -> ImageRequ
 
 
 async def picture_of(provider: Provider, request: ImageRequest) -> Image.Image:
-    found = json.loads(await body_of(await provider.send(request, 10)))
+    found = await document(provider, request)
     assert set(found) == {"created", "data"}
-    return Image.open(io.BytesIO(base64.b64decode(found["data"][0]["b64_json"], validate=True)))
+    return picture(found)
 
 
 @pytest.mark.parametrize(

@@ -6,20 +6,18 @@ import base64
 import io
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from pydantic import TypeAdapter
 
-from config.schema import ProviderSettings
 from providers.base import Certainty, ImageRequest, InputRef, Kind, Operation, Provider
 from providers.http import UpstreamClient
-from providers.registry import build
+from tests.contract.accounts import account, document
+from tests.contract.pictures import picture
 from tests.simulators.google_upstream import GoogleUpstream, fault, quota
 from tests.simulators.json_upstream import Reply, said
-from tests.unit.providers.wire import body_of, failure, picture_file
+from tests.unit.providers.wire import failure, picture_file
 
 FLASH = "gemini-3.1-flash-image"
 
@@ -27,42 +25,21 @@ FLASH = "gemini-3.1-flash-image"
 @pytest.fixture
 async def fake() -> AsyncIterator[GoogleUpstream]:
     async with GoogleUpstream() as running:
-        assert isinstance(running, GoogleUpstream)
         yield running
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[UpstreamClient]:
-    made = UpstreamClient()
-    yield made
-    await made.aclose()
-
-
-@pytest.fixture
 def gemini(client: UpstreamClient, fake: GoogleUpstream) -> Provider:
-    return account(client, fake)
+    return made(client, fake)
 
 
-def account(client: UpstreamClient, fake: GoogleUpstream, key: str | None = None, **more: Any) -> Provider:
+def made(client: UpstreamClient, fake: GoogleUpstream, key: str | None = None, **more: Any) -> Provider:
     settings = {"type": "gemini", "api_key": "env:KEY", "base_url": fake.base_url, **more}
-    config: ProviderSettings = TypeAdapter(ProviderSettings).validate_python(settings)
-    return build("google", config, client, base=Path(), environ={"KEY": key or fake.key})
+    return account(settings, client, key or fake.key)
 
 
 def generation(prompt: str = "a red kite", model: str = FLASH, **params: object) -> ImageRequest:
     return ImageRequest(Operation.GENERATE, model, prompt, params)
-
-
-async def answer(provider: Provider, request: ImageRequest) -> dict[str, Any]:
-    document = json.loads(await body_of(await provider.send(request, 10)))
-    assert isinstance(document, dict)
-    return document
-
-
-def size_of(document: dict[str, Any]) -> tuple[int, int]:
-    (item,) = document["data"]
-    with Image.open(io.BytesIO(base64.b64decode(item["b64_json"], validate=True))) as picture:
-        return picture.size
 
 
 @pytest.mark.parametrize(
@@ -81,29 +58,29 @@ def size_of(document: dict[str, Any]) -> tuple[int, int]:
 async def test_each_model_is_asked_in_its_own_words(
     gemini: Provider, model: str, params: dict[str, object], size: tuple[int, int]
 ) -> None:
-    assert size_of(await answer(gemini, generation(model=model, **params))) == size
+    assert picture(await document(gemini, generation(model=model, **params))).size == size
 
 
 async def test_usage_is_told_in_openais_words_with_thoughts_as_text(gemini: Provider) -> None:
-    document = await answer(gemini, generation())
-    assert document["usage"] == {
+    told = await document(gemini, generation())
+    assert told["usage"] == {
         "input_tokens": 3,
         "output_tokens": 1305,
         "output_tokens_details": {"image_tokens": 1120, "text_tokens": 185},
         "total_tokens": 1308,
         "input_tokens_details": {"image_tokens": 0, "text_tokens": 3},
     }
-    assert document["output_format"] == "png"
+    assert told["output_format"] == "png"
 
 
 async def test_usage_without_a_split_counts_what_is_made_as_pictures(gemini: Provider) -> None:
-    usage = (await answer(gemini, generation("undetailed")))["usage"]
+    usage = (await document(gemini, generation("undetailed")))["usage"]
     assert usage["output_tokens_details"] == {"image_tokens": 1130, "text_tokens": 175}
     assert "input_tokens_details" not in usage
 
 
 async def test_an_answer_that_tells_no_usage_has_none(gemini: Provider) -> None:
-    assert "usage" not in await answer(gemini, generation("untold"))
+    assert "usage" not in await document(gemini, generation("untold"))
 
 
 async def test_pictures_go_in_as_files_and_as_data_urls(gemini: Provider, fake: GoogleUpstream) -> None:
@@ -112,8 +89,8 @@ async def test_pictures_go_in_as_files_and_as_data_urls(gemini: Provider, fake: 
     url = "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
     images = [picture_file(out.getvalue(), "a.jpg", "image/jpeg"), InputRef(url)]
     request = ImageRequest(Operation.EDIT, FLASH, "make it stormy", {}, images)
-    document = await answer(gemini, request)
-    assert document["usage"]["input_tokens_details"]["image_tokens"] == 2240
+    told = await document(gemini, request)
+    assert told["usage"]["input_tokens_details"]["image_tokens"] == 2240
     text, first, second = fake.posts[0].fields["contents"][0]["parts"]  # type: ignore[index]
     assert text == {"text": "make it stormy"}
     assert first == second
@@ -131,21 +108,20 @@ async def test_a_link_is_not_sent_to_a_model_that_takes_none(gemini: Provider, f
 async def test_of_several_pictures_the_last_that_is_no_thought_is_delivered(
     gemini: Provider, prompt: str
 ) -> None:
-    assert size_of(await answer(gemini, generation(prompt))) == (1024, 1024)
+    assert picture(await document(gemini, generation(prompt))).size == (1024, 1024)
 
 
 async def test_a_large_picture_comes_through_byte_for_byte(client: UpstreamClient) -> None:
     async with GoogleUpstream(pad=5_000_000) as fake:
-        assert isinstance(fake, GoogleUpstream)
-        document = await answer(account(client, fake), generation("draft", resolution="4K"))
-        assert size_of(document) == (4096, 4096)
-        assert len(base64.b64decode(document["data"][0]["b64_json"])) == 5_000_000
+        told = await document(made(client, fake), generation("draft", resolution="4K"))
+        assert picture(told).size == (4096, 4096)
+        assert len(base64.b64decode(told["data"][0]["b64_json"])) == 5_000_000
 
 
 async def test_the_key_travels_in_a_header_and_nothing_else_names_it(
     gemini: Provider, fake: GoogleUpstream
 ) -> None:
-    await answer(gemini, generation())
+    await document(gemini, generation())
     (call,) = fake.posts
     assert call.headers["x-goog-api-key"] == fake.key
     assert call.query == {}
@@ -155,7 +131,7 @@ async def test_the_key_travels_in_a_header_and_nothing_else_names_it(
 async def test_an_account_may_set_its_own_safety_thresholds(
     client: UpstreamClient, fake: GoogleUpstream
 ) -> None:
-    await answer(account(client, fake, safety={"HARASSMENT": "BLOCK_ONLY_HIGH"}), generation())
+    await document(made(client, fake, safety={"HARASSMENT": "BLOCK_ONLY_HIGH"}), generation())
     assert fake.posts[0].fields["safetySettings"] == [
         {"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_ONLY_HIGH"}
     ]
@@ -275,7 +251,7 @@ async def test_a_wrong_key_is_the_accounts_fault_and_is_never_shown(
     client: UpstreamClient, fake: GoogleUpstream
 ) -> None:
     wrong = "AIzaWrong-0123456789abcdefghijklmnop"
-    provider = account(client, fake, key=wrong)
+    provider = made(client, fake, key=wrong)
     error = await failure(provider, generation())
     assert (error.kind, error.certainty) == (Kind.AUTH, Certainty.REJECTED)
     fake.plan(fault(400, "INVALID_ARGUMENT", f"Bad request with key {wrong}."))
@@ -288,7 +264,7 @@ async def test_the_probe_is_free_and_tells_models_and_a_refused_key(
     good = await gemini.probe()
     assert (good.reachable, good.key_accepted) == (True, True)
     assert FLASH in good.models
-    assert (await account(client, fake, key="other-key").probe()).key_accepted is False
+    assert (await made(client, fake, key="other-key").probe()).key_accepted is False
     assert fake.posts == []
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from providers.base import Certainty, ImageRequest, InputRef, Kind, Operation, Provider
 from providers.http import UpstreamClient
-from tests.contract.accounts import account, png
+from tests.contract.accounts import account, document
+from tests.contract.pictures import png
 from tests.simulators.json_upstream import Reply, said
 from tests.simulators.openrouter_upstream import OpenRouterUpstream
 from tests.unit.providers.wire import body_of, failure, picture_file
@@ -23,15 +24,7 @@ OPENAI = "openai/gpt-image-2.5-sunburst"
 @pytest.fixture
 async def fake() -> AsyncIterator[OpenRouterUpstream]:
     async with OpenRouterUpstream() as running:
-        assert isinstance(running, OpenRouterUpstream)
         yield running
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[UpstreamClient]:
-    made = UpstreamClient()
-    yield made
-    await made.aclose()
 
 
 def openrouter(client: UpstreamClient, fake: OpenRouterUpstream, **settings: object) -> Provider:
@@ -74,7 +67,7 @@ async def test_pictures_go_as_references_to_the_same_endpoint(
     data = png()
     pictures = (picture_file(data), InputRef("https://example.com/cup.png"))
     request = ImageRequest(Operation.EDIT, OPENAI, "blue glaze", {"size": "1024x1024", "n": 2}, pictures)
-    assert len(json.loads(await body_of(await here.send(request, 10)))["data"]) == 2
+    assert len((await document(here, request))["data"]) == 2
     (call,) = fake.posts
     assert (call.path, call.status) == ("/api/v1/images", 200)
     inline = "data:image/png;base64," + base64.b64encode(data).decode()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -11,47 +9,38 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from config.schema import ProviderSettings
 from providers.base import Certainty, ImageRequest, Kind, Operation, Provider
 from providers.extras import ExtraMissing
 from providers.http import UpstreamClient
-from providers.registry import build
+from tests.contract.accounts import account, document
+from tests.contract.pictures import pictures, png
 from tests.simulators.google_upstream import PROJECT, TOKEN, GoogleUpstream, fault
-from tests.unit.providers.wire import body_of, failure, free_port, picture_file
+from tests.unit.providers.wire import failure, free_port, picture_file
 
 FLASH = "gemini-3.1-flash-image"
 IMAGEN = "imagen-4.0-generate-001"
+CLOUD = {"type": "vertex", "project": PROJECT}
 
 
 @pytest.fixture
 async def fake() -> AsyncIterator[GoogleUpstream]:
     async with GoogleUpstream() as running:
-        assert isinstance(running, GoogleUpstream)
         yield running
 
 
-@pytest.fixture
-async def client() -> AsyncIterator[UpstreamClient]:
-    made = UpstreamClient()
-    yield made
-    await made.aclose()
-
-
-def account(client: UpstreamClient, fake: GoogleUpstream, **more: Any) -> Provider:
-    settings = {"type": "vertex", "project": PROJECT, "base_url": fake.origin, "imagen": True, **more}
+def made(client: UpstreamClient, fake: GoogleUpstream, **more: Any) -> Provider:
+    settings = {**CLOUD, "base_url": fake.origin, "imagen": True, **more}
     if not {"access_token", "service_account_key"} & settings.keys():
         settings["access_token"] = "env:TOKEN"
-    config: ProviderSettings = TypeAdapter(ProviderSettings).validate_python(settings)
-    environ = {"TOKEN": TOKEN, "KEY": fake.service_account(), "BAD": '{"type": "service_account"}'}
-    return build("google", config, client, base=Path(), environ=environ)
+    bad = '{"type": "service_account"}'
+    return account(settings, client, fake.service_account(), TOKEN=TOKEN, BAD=bad)
 
 
 @pytest.fixture
 def vertex(client: UpstreamClient, fake: GoogleUpstream) -> Provider:
-    return account(client, fake)
+    return made(client, fake)
 
 
 def generation(prompt: str = "a red kite", model: str = FLASH, **params: object) -> ImageRequest:
@@ -59,28 +48,16 @@ def generation(prompt: str = "a red kite", model: str = FLASH, **params: object)
 
 
 def edit(prompt: str, model: str, *, masked: bool = False, **params: object) -> ImageRequest:
-    out = io.BytesIO()
-    Image.new("RGB", (64, 64)).save(out, "PNG")
-    mask = picture_file(out.getvalue()) if masked else None
-    return ImageRequest(Operation.EDIT, model, prompt, params, [picture_file(out.getvalue())], mask)
+    mask = picture_file(png()) if masked else None
+    return ImageRequest(Operation.EDIT, model, prompt, params, [picture_file(png())], mask)
 
 
-async def answer(provider: Provider, request: ImageRequest) -> dict[str, Any]:
-    document = json.loads(await body_of(await provider.send(request, 10)))
-    assert isinstance(document, dict)
-    return document
-
-
-def pictures(document: dict[str, Any]) -> list[tuple[str | None, tuple[int, int]]]:
-    found = []
-    for item in document["data"]:
-        with Image.open(io.BytesIO(base64.b64decode(item["b64_json"], validate=True))) as picture:
-            found.append((picture.format, picture.size))
-    return found
+def shapes(told: dict[str, Any]) -> list[tuple[str | None, tuple[int, int]]]:
+    return [(each.format, each.size) for each in pictures(told)]
 
 
 async def test_what_only_the_cloud_takes_is_sent_in_its_words(vertex: Provider, fake: GoogleUpstream) -> None:
-    document = await answer(
+    told = await document(
         vertex,
         generation(
             aspect_ratio="9:21",
@@ -90,8 +67,8 @@ async def test_what_only_the_cloud_takes_is_sent_in_its_words(vertex: Provider, 
             person_generation="allow_adult",
         ),
     )
-    assert pictures(document) == [("JPEG", (672, 1584))]
-    assert document["output_format"] == "jpeg"
+    assert shapes(told) == [("JPEG", (672, 1584))]
+    assert told["output_format"] == "jpeg"
     assert fake.posts[0].fields["generationConfig"]["imageConfig"] == {  # type: ignore[index]
         "aspectRatio": "9:21",
         "imageSize": "1K",
@@ -103,7 +80,7 @@ async def test_what_only_the_cloud_takes_is_sent_in_its_words(vertex: Provider, 
 async def test_the_path_names_project_location_and_model(
     client: UpstreamClient, fake: GoogleUpstream
 ) -> None:
-    await answer(account(client, fake, location="europe-west1"), generation())
+    await document(made(client, fake, location="europe-west1"), generation())
     where = f"/v1/projects/{PROJECT}/locations/europe-west1/publishers/google/models/{FLASH}:generateContent"
     assert fake.posts[0].path == where
 
@@ -119,16 +96,16 @@ async def test_the_path_names_project_location_and_model(
 def test_each_location_has_its_own_host(
     client: UpstreamClient, fake: GoogleUpstream, location: str, host: str
 ) -> None:
-    provider = account(client, fake, location=location, base_url=None)
+    provider = made(client, fake, location=location, base_url=None)
     assert provider.base_url == host  # type: ignore[attr-defined]
 
 
 async def test_a_service_accounts_key_is_turned_into_a_token_once(
     client: UpstreamClient, fake: GoogleUpstream
 ) -> None:
-    provider = account(client, fake, service_account_key="env:KEY")
+    provider = made(client, fake, service_account_key="env:KEY")
     for _ in range(2):
-        await answer(provider, generation())
+        await document(provider, generation())
     assert [call.path.rpartition("/")[2] for call in fake.posts] == [
         "token",
         f"{FLASH}:generateContent",
@@ -138,8 +115,8 @@ async def test_a_service_accounts_key_is_turned_into_a_token_once(
 
 
 async def test_a_token_never_shows_in_a_message(client: UpstreamClient, fake: GoogleUpstream) -> None:
-    provider = account(client, fake, service_account_key="env:KEY")
-    await answer(provider, generation())
+    provider = made(client, fake, service_account_key="env:KEY")
+    await document(provider, generation())
     token = fake.posts[1].headers["authorization"].removeprefix("Bearer ")
     fake.plan(fault(400, "INVALID_ARGUMENT", f"Something about {token}."))
     assert token not in (await failure(provider, generation())).message
@@ -147,12 +124,12 @@ async def test_a_token_never_shows_in_a_message(client: UpstreamClient, fake: Go
 
 async def test_a_refused_token_is_the_accounts_fault(client: UpstreamClient, fake: GoogleUpstream) -> None:
     fake.tokens.clear()
-    error = await failure(account(client, fake), generation())
+    error = await failure(made(client, fake), generation())
     assert (error.kind, error.certainty) == (Kind.AUTH, Certainty.REJECTED)
 
 
 async def test_a_refused_key_sends_no_call(client: UpstreamClient, fake: GoogleUpstream) -> None:
-    provider = account(client, fake, service_account_key="env:KEY")
+    provider = made(client, fake, service_account_key="env:KEY")
     refused = fault(400, "X", "x")
     fake.plan(refused, refused, refused)
     error = await failure(provider, generation())
@@ -164,9 +141,7 @@ async def test_a_token_service_that_is_away_sends_no_call(
     client: UpstreamClient, fake: GoogleUpstream
 ) -> None:
     key = json.loads(fake.service_account()) | {"token_uri": f"http://127.0.0.1:{free_port()}/token"}
-    settings = {"type": "vertex", "project": PROJECT, "service_account_key": "env:KEY"}
-    config: ProviderSettings = TypeAdapter(ProviderSettings).validate_python(settings)
-    provider = build("google", config, client, base=Path(), environ={"KEY": json.dumps(key)})
+    provider = account({**CLOUD, "service_account_key": "env:KEY"}, client, json.dumps(key))
     error = await failure(provider, generation())
     assert (error.kind, error.certainty) == (Kind.SERVER, Certainty.NOT_SENT)
 
@@ -177,9 +152,7 @@ async def test_a_machine_without_credentials_is_told_what_to_name(
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
-    settings = {"type": "vertex", "project": PROJECT, "base_url": fake.origin}
-    config: ProviderSettings = TypeAdapter(ProviderSettings).validate_python(settings)
-    error = await failure(build("google", config, client, base=Path(), environ={}), generation())
+    error = await failure(account({**CLOUD, "base_url": fake.origin}, client), generation())
     assert (error.kind, error.certainty) == (Kind.AUTH, Certainty.NOT_SENT)
     assert "service_account_key" in error.message
 
@@ -190,39 +163,37 @@ async def test_the_machines_own_credentials_are_found(
     file = tmp_path / "key.json"
     file.write_text(fake.service_account())
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
-    settings = {"type": "vertex", "project": PROJECT, "base_url": fake.origin}
-    config: ProviderSettings = TypeAdapter(ProviderSettings).validate_python(settings)
-    document = await answer(build("google", config, client, base=Path(), environ={}), generation())
-    assert pictures(document) == [("PNG", (1024, 1024))]
+    told = await document(account({**CLOUD, "base_url": fake.origin}, client), generation())
+    assert shapes(told) == [("PNG", (1024, 1024))]
 
 
 def test_a_key_that_is_none_is_refused_without_its_words(
     client: UpstreamClient, fake: GoogleUpstream
 ) -> None:
     with pytest.raises(ValueError, match="holds no JSON key of a service account"):
-        account(client, fake, service_account_key="env:BAD")
+        made(client, fake, service_account_key="env:BAD")
     with pytest.raises(ValidationError, match="not both"):
-        account(client, fake, service_account_key="env:KEY", access_token="env:TOKEN")
+        made(client, fake, service_account_key="env:KEY", access_token="env:TOKEN")
 
 
 async def test_imagen_makes_several_pictures_a_call(vertex: Provider, fake: GoogleUpstream) -> None:
     request = generation(model=IMAGEN, n=2, aspect_ratio="16:9", resolution="2K", output_format="jpeg")
-    document = await answer(vertex, request)
-    assert pictures(document) == [("JPEG", (2816, 1536))] * 2
-    assert document["output_format"] == "jpeg"
-    assert "usage" not in document
+    told = await document(vertex, request)
+    assert shapes(told) == [("JPEG", (2816, 1536))] * 2
+    assert told["output_format"] == "jpeg"
+    assert "usage" not in told
 
 
 async def test_imagen_edits_with_a_mask_as_a_second_reference(vertex: Provider, fake: GoogleUpstream) -> None:
     model = "imagen-3.0-capability-001"
-    assert len(pictures(await answer(vertex, edit("a hat", model, masked=True)))) == 1
-    assert len(pictures(await answer(vertex, edit("a hat", model)))) == 1
+    assert len(pictures(await document(vertex, edit("a hat", model, masked=True)))) == 1
+    assert len(pictures(await document(vertex, edit("a hat", model)))) == 1
     modes = [call.fields["parameters"]["editMode"] for call in fake.posts]  # type: ignore[index]
     assert modes == ["EDIT_MODE_INPAINT_INSERTION", "EDIT_MODE_DEFAULT"]
 
 
 async def test_slots_that_imagen_filtered_are_missing(vertex: Provider) -> None:
-    assert len(pictures(await answer(vertex, generation("partly", model=IMAGEN, n=3)))) == 2
+    assert len(pictures(await document(vertex, generation("partly", model=IMAGEN, n=3)))) == 2
 
 
 @pytest.mark.parametrize(
@@ -243,7 +214,7 @@ async def test_imagens_support_codes_say_what_was_refused(
 async def test_imagen_is_off_until_the_account_says_that_it_has_it(
     client: UpstreamClient, fake: GoogleUpstream
 ) -> None:
-    error = await failure(account(client, fake, imagen=False), generation(model=IMAGEN))
+    error = await failure(made(client, fake, imagen=False), generation(model=IMAGEN))
     assert (error.kind, error.certainty) == (Kind.NOT_FOUND, Certainty.NOT_SENT)
     assert "imagen: true" in error.message
     assert fake.posts == []
@@ -262,5 +233,5 @@ async def test_without_google_auth_an_account_says_what_to_install_unless_it_has
 ) -> None:
     monkeypatch.setitem(sys.modules, "google.auth", None)
     with pytest.raises(ExtraMissing, match=r"pip install 'imagegate\[vertex\]'"):
-        account(client, fake, service_account_key="env:KEY")
-    assert (await answer(account(client, fake), generation()))["data"]
+        made(client, fake, service_account_key="env:KEY")
+    assert (await document(made(client, fake), generation()))["data"]

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import date
 from pathlib import Path
 
 import pytest
-from PIL import Image
-from pydantic import TypeAdapter
 
-from config.schema import ProviderSettings
 from providers.base import Certainty, ImageRequest, InputRef, Kind, Operation, Provider
 from providers.http import UpstreamClient
-from providers.registry import build
+from tests.contract.accounts import account, document
+from tests.contract.pictures import pictures, png
 from tests.simulators.behaviours import Behaviour, close, cut, error, html, reset
 from tests.simulators.openai_upstream import Upstream
 from tests.unit.providers.wire import body_of, failure, picture_file
@@ -28,33 +25,18 @@ async def fake() -> AsyncIterator[Upstream]:
         yield running
 
 
-@pytest.fixture
-async def client() -> AsyncIterator[UpstreamClient]:
-    made = UpstreamClient()
-    yield made
-    await made.aclose()
-
-
-def account(settings: Mapping[str, object], client: UpstreamClient, fake: Upstream) -> Provider:
-    environ = {"KEY": fake.key, "AZURE": fake.azure_key}
-    config: ProviderSettings = TypeAdapter(ProviderSettings).validate_python(settings)
-    return build("fake", config, client, base=Path(), environ=environ)
+def made(settings: Mapping[str, object], client: UpstreamClient, fake: Upstream) -> Provider:
+    return account(settings, client, fake.key, AZURE=fake.azure_key)
 
 
 def openai(client: UpstreamClient, fake: Upstream, key: str = "env:KEY") -> Provider:
-    return account({"type": "openai", "api_key": key, "base_url": fake.base_url}, client, fake)
-
-
-def png(mode: str = "RGB") -> bytes:
-    out = io.BytesIO()
-    Image.new(mode, (64, 64)).save(out, "PNG")
-    return out.getvalue()
+    return made({"type": "openai", "api_key": key, "base_url": fake.base_url}, client, fake)
 
 
 def request(operation: str, model: str = "gpt-image-2", n_images: int = 1, **params: object) -> ImageRequest:
     edits = operation == "edits"
     images = [picture_file(png()) for _ in range(n_images if edits else 0)]
-    mask = picture_file(png("RGBA")) if n_images > 1 else None
+    mask = picture_file(png(mode="RGBA")) if n_images > 1 else None
     params = {"size": "1024x1024", "quality": "low", **params}
     return ImageRequest(Operation(operation), model, "a red kite", params, images, mask)
 
@@ -73,12 +55,12 @@ async def test_every_account_generates_and_edits(
     client: UpstreamClient, fake: Upstream, settings: dict[str, object], operation: str, n_images: int
 ) -> None:
     azure = settings["type"] == "azure-openai"
-    here = account(settings | {"base_url": fake.origin if azure else fake.base_url}, client, fake)
+    here = made(settings | {"base_url": fake.origin if azure else fake.base_url}, client, fake)
     asked = request(operation, "img2-prod" if azure else "gpt-image-2", n_images, n=2)
     result = await here.send(asked, 10)
     said = json.loads(await body_of(result))
     assert len(said["data"]) == 2
-    assert Image.open(io.BytesIO(base64.b64decode(said["data"][0]["b64_json"]))).size == (1024, 1024)
+    assert {each.size for each in pictures(said)} == {(1024, 1024)}
     assert said["usage"]["total_tokens"] > 0
     assert result.upstream_request_id
 
@@ -87,7 +69,7 @@ async def test_an_edit_by_data_url_is_accepted(client: UpstreamClient, fake: Ups
     url = "data:image/png;base64," + base64.b64encode(png()).decode()
     images = [InputRef(url), picture_file(png())]
     asked = ImageRequest(Operation.EDIT, "gpt-image-2", "a pond", {"quality": "low"}, images)
-    assert json.loads(await body_of(await openai(client, fake).send(asked, 10)))["data"]
+    assert (await document(openai(client, fake), asked))["data"]
 
 
 @pytest.mark.parametrize("operation", ["generations", "edits"])

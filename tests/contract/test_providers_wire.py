@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from pydantic import TypeAdapter
 
-from config.schema import ProviderSettings, UpstreamSettings
+from config.accounts.kinds import provider_types
 from config.secrets import SecretMissing
+from config.upstream import UpstreamSettings
 from providers.base import Certainty, ImageRequest, InputRef, Kind, Operation, Provider
 from providers.http import UpstreamClient
 from providers.registry import ADAPTERS, build
+from tests.contract.accounts import settings_of
 from tests.unit.providers.wire import (
     OK,
     Call,
@@ -41,20 +42,8 @@ AZURE = {"type": "azure-openai", "api_key": "env:AZURE"}
 COMPATIBLE = {"type": "openai-compatible"}
 
 
-@pytest.fixture
-async def client() -> AsyncIterator[UpstreamClient]:
-    made = UpstreamClient()
-    yield made
-    await made.aclose()
-
-
-def parsed(settings: Mapping[str, object]) -> ProviderSettings:
-    checked: ProviderSettings = TypeAdapter(ProviderSettings).validate_python(settings)
-    return checked
-
-
 def provider(settings: Mapping[str, object], client: UpstreamClient, base_url: str) -> Provider:
-    config = parsed({**settings, "base_url": base_url})
+    config = settings_of({**settings, "base_url": base_url})
     return build("acme", config, client, base=Path(), environ=ENVIRON)
 
 
@@ -163,15 +152,6 @@ async def test_response_format_is_not_for_openais_own_models(
     sent = json.loads(there.calls[0].body)
     assert ("response_format" in sent) is forwarded
     assert sent["size"] == "auto"
-
-
-async def test_a_host_that_does_not_edit_is_not_asked_to(client: UpstreamClient) -> None:
-    async with upstream(answers()) as there:
-        here = provider(COMPATIBLE | {"edits": False}, client, there.url)
-        error = await failure(here, EDIT)
-        assert there.calls == []
-        assert await body_of(await here.send(generation(), 5))
-    assert (error.kind, error.certainty) == (Kind.INVALID, Certainty.REJECTED)
 
 
 async def test_an_edit_by_url_is_sent_as_json(client: UpstreamClient) -> None:
@@ -324,21 +304,19 @@ class TestProbe:
 
 class TestRegistry:
     def test_every_type_of_the_schema_has_an_adapter(self) -> None:
-        union = ProviderSettings.__args__[0] if hasattr(ProviderSettings, "__args__") else ProviderSettings
-        types = {model.model_fields["type"].annotation.__args__[0] for model in union.__args__}
-        assert types == set(ADAPTERS)
+        assert set(provider_types()) == set(ADAPTERS)
         assert all(name == adapter.type for name, adapter in ADAPTERS.items())  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize("settings", [OPENAI, AZURE, COMPATIBLE | {"api_key": "env:KEY"}])
     def test_a_missing_key_is_named(self, settings: Mapping[str, object]) -> None:
-        config = parsed({**settings, "base_url": "https://example.org"})
+        config = settings_of({**settings, "base_url": "https://example.org"})
         with pytest.raises(SecretMissing) as missing:
             build("acme", config, UpstreamSettings(), base=Path(), environ={})
         assert missing.value.source in ENVIRON
 
     def test_a_key_in_a_file_is_found_from_the_configs_folder(self, tmp_path: Path) -> None:
         (tmp_path / "key").write_text("sk-from-file\n")
-        config = parsed({"type": "openai", "api_key": "file:key"})
+        config = settings_of({"type": "openai", "api_key": "file:key"})
         made = build("acme", config, UpstreamSettings(), base=tmp_path)
         assert isinstance(made, Provider)
         assert (made.name, made.type) == ("acme", "openai")
@@ -361,7 +339,7 @@ class TestRegistry:
             await body_of(await shared.send(generation(), 5))
             await shared.aclose()
             assert await body_of(await shared.send(generation(), 5))
-            config = parsed(COMPATIBLE | {"base_url": there.url})
+            config = settings_of(COMPATIBLE | {"base_url": there.url})
             own = build("own", config, UpstreamSettings(), base=Path())
             await body_of(await own.send(generation(), 5))
             await own.aclose()

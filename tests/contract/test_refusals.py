@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.gateway_here import KEY, gateway_here
-from tests.contract.test_relay import config
+from tests.contract.upstreams_here import config
 from tests.simulators import behaviours as on
 from tests.simulators.openai_upstream import Upstream
 from tests.simulators.refusals import REFUSALS

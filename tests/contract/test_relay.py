@@ -6,48 +6,15 @@ import asyncio
 import base64
 import hashlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from tests.contract.gateway_here import KEY, Here, gateway_here
+from tests.contract.upstreams_here import config, events
 from tests.simulators import behaviours as on
 from tests.simulators.openai_upstream import Upstream
-
-Start = Callable[..., Awaitable[Upstream]]
-
-
-def config(*upstreams: Upstream, **routing: Any) -> str:
-    """gpt-image-2 on each upstream in turn."""
-    providers = {
-        f"up{number}": {"type": "openai", "base_url": upstream.base_url, "api_key": f"file:key{number}"}
-        for number, upstream in enumerate(upstreams, 1)
-    }
-    targets = [{"provider": name} for name in providers]
-    document = {"providers": providers, "models": {"gpt-image-2": {"targets": targets}}, "routing": routing}
-    return "\n".join(f"{key}: {json.dumps(value)}" for key, value in document.items() if value)
-
-
-@pytest_asyncio.fixture
-async def one(upstream: Upstream, tmp_path: Path) -> AsyncIterator[Here]:
-    (tmp_path / "key1").write_text(upstream.key)
-    async with gateway_here(config(upstream), tmp_path) as here:
-        yield here
-
-
-@pytest_asyncio.fixture
-async def two(
-    upstream: Upstream, start_upstream: Start, tmp_path: Path
-) -> AsyncIterator[tuple[Here, Upstream]]:
-    second = await start_upstream()
-    for number in (1, 2):
-        (tmp_path / f"key{number}").write_text(upstream.key)
-    async with gateway_here(config(upstream, second), tmp_path) as here:
-        yield here, second
 
 
 async def test_an_answer_is_the_upstreams_own_bytes(one: Here, upstream: Upstream) -> None:
@@ -243,7 +210,7 @@ async def test_a_streams_wait_for_a_place_comes_out_of_its_time(upstream: Upstre
         begun = asyncio.get_running_loop().time()
         second = await here.generate(stream=True)
         assert (second.status_code, second.json()["error"]["code"]) == (504, "upstream_timeout")
-        assert asyncio.get_running_loop().time() - begun < 3.5
+        assert asyncio.get_running_loop().time() - begun < 4.2  # a time of its own would make it 4.4
         assert (await first).status_code == 200
 
 
@@ -286,19 +253,6 @@ async def test_a_client_that_leaves_does_not_cancel_what_is_paid(one: Here, upst
     assert request["client_gone"] == 1
 
 
-async def events(here: Here, **fields: Any) -> list[tuple[str, dict[str, Any]]]:
-    response = await here.generate(stream=True, **fields)
-    assert response.status_code == 200, response.text
-    assert response.headers["content-type"].startswith("text/event-stream")
-    blocks = [block for block in response.text.split("\n\n") if block and not block.startswith(":")]
-    found = []
-    for block in blocks:
-        name, data = block.split("\n")
-        assert name.startswith("event: ")
-        found.append((name[7:], json.loads(data.removeprefix("data: "))))
-    return found
-
-
 async def test_a_stream_is_relayed_event_by_event_and_settled(one: Here, upstream: Upstream) -> None:
     upstream.plan(on.ok(bytes=300_000))
     found = await events(one, partial_images=2)
@@ -310,14 +264,14 @@ async def test_a_stream_is_relayed_event_by_event_and_settled(one: Here, upstrea
 
 
 async def test_events_flow_while_the_picture_is_still_being_made(one: Here, upstream: Upstream) -> None:
-    upstream.plan(on.ok(event_delay=0.3, partials=2))
+    upstream.plan(on.ok(event_delay=0.8, partials=2))
     loop = asyncio.get_running_loop()
     body = {"model": "gpt-image-2", "prompt": "x", "stream": True, "partial_images": 2}
     async with one.client.stream("POST", "/v1/images/generations", json=body) as response:
         lines = response.aiter_lines()
         arrivals = [loop.time() async for line in lines if line.startswith("event:")]
     assert len(arrivals) == 3
-    assert arrivals[-1] - arrivals[0] > 0.4
+    assert arrivals[-1] - arrivals[0] > 0.4  # of 1.6, where the first came late
 
 
 async def test_an_error_before_the_first_event_is_plain_json(one: Here, upstream: Upstream) -> None:

@@ -6,18 +6,15 @@ import asyncio
 import hashlib
 import json
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 
-from tests.contract.gateway_here import KEY, Here, gateway_here
+from tests.contract.gateway_here import KEY, Here
 from tests.contract.leaving import ask
-from tests.contract.test_relay import config
 from tests.faults.budgeted import budgeted
 from tests.simulators import behaviours as on
 from tests.simulators.openai_upstream import Upstream
@@ -30,12 +27,9 @@ _KEYS = ", ".join(
 )
 
 
-@pytest_asyncio.fixture
-async def one(upstream: Upstream, tmp_path: Path) -> AsyncIterator[Here]:
-    (tmp_path / "key1").write_text(upstream.key)
-    two_keys = f"organization: {{projects: [{{name: tests, keys: [{_KEYS}]}}]}}"
-    async with gateway_here(f"{config(upstream)}\n{two_keys}\n", tmp_path) as here:
-        yield here
+@pytest.fixture
+def also() -> str:
+    return f"\norganization: {{projects: [{{name: tests, keys: [{_KEYS}]}}]}}\n"
 
 
 async def records(here: Here, **query: Any) -> list[dict[str, Any]]:
@@ -45,7 +39,7 @@ async def records(here: Here, **query: Any) -> list[dict[str, Any]]:
     return found
 
 
-async def until_ended(here: Here, request_id: str, seconds: float = 5.0) -> dict[str, Any]:
+async def until_ended(here: Here, request_id: str, seconds: float = 20.0) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     while True:

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.contract.gateway_here import Here, gateway_here
-from tests.contract.test_relay import Start, config
+from tests.contract.upstreams_here import Start, config
 from tests.property.test_served import dictionary, listing
 from tests.simulators import behaviours as on
 from tests.simulators.openai_upstream import Upstream

@@ -13,7 +13,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from tests.contract.gateway_here import KEY, Here, gateway_here
-from tests.contract.test_relay import Start, config
+from tests.contract.upstreams_here import Start, config
+from tests.monitoring import documented
 from tests.simulators import behaviours as on
 from tests.simulators.openai_upstream import Upstream
 
@@ -69,6 +70,13 @@ async def test_a_request_is_one_span_with_one_for_each_upstream_call(
     assert other.attributes["imagegate.outcome"] == "ok"
     assert other.attributes["imagegate.provider"] == "up2"
     assert (other.attributes["imagegate.attempt"], other.attributes["http.request.resend_count"]) == (2, 1)
+    assert server.attributes.keys() | {"error.type"} == documented.attributes("a request")
+    told = first.attributes.keys() | other.attributes.keys() | {"imagegate.image.format"}
+    assert told == documented.attributes("an upstream call")
+    assert server.attributes["http.response.body.size"] == len(response.content)
+    assert server.attributes["http.request.body.size"] == len(response.request.content)
+    assert server.instrumentation_scope is not None
+    assert server.instrumentation_scope.schema_url == "https://opentelemetry.io/schemas/1.44.0"
     usage = response.json()["usage"]
     wanted = {
         "gen_ai.operation.name": "generate_content",

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.contract.gateway_here import gateway_here
-from tests.contract.test_relay import config
+from tests.contract.upstreams_here import config
 from tests.simulators.openai_upstream import Upstream
 
 

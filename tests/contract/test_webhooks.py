@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from gateway.engine import outbox
 from tests.contract.gateway_here import KEY, Here, gateway_here
 from tests.contract.leaving import ask
-from tests.contract.test_relay import config
+from tests.contract.upstreams_here import config
 from tests.simulators import behaviours as on
 from tests.simulators.openai_upstream import Upstream
 
@@ -60,8 +60,7 @@ async def receiving(*statuses: int) -> AsyncIterator[Receiver]:
         yield receiver
 
 
-@asynccontextmanager
-async def told(upstream: Upstream, folder: Path, url: str, *origins: str) -> AsyncIterator[Here]:
+def telling(upstream: Upstream, folder: Path, url: str, *origins: str) -> str:
     (folder / "key1").write_text(upstream.key)
     (folder / "secret").write_text(f"whsec_{base64.b64encode(SECRET).decode()}")
     organization = {
@@ -74,9 +73,23 @@ async def told(upstream: Upstream, folder: Path, url: str, *origins: str) -> Asy
             }
         ],
     }
-    text = f"{config(upstream)}\norganization: {json.dumps(organization)}\n"
-    async with gateway_here(text, folder) as here:
+    return f"{config(upstream)}\norganization: {json.dumps(organization)}\n"
+
+
+@asynccontextmanager
+async def told(upstream: Upstream, folder: Path, url: str, *origins: str) -> AsyncIterator[Here]:
+    async with gateway_here(telling(upstream, folder, url, *origins), folder) as here:
         yield here
+
+
+async def test_one_that_comes_with_a_changed_file_is_told(upstream: Upstream, tmp_path: Path) -> None:
+    (tmp_path / "key1").write_text(upstream.key)
+    async with receiving() as receiver, gateway_here(config(upstream), tmp_path) as here:
+        origin = f"http://127.0.0.1:{receiver.port}"
+        here.config.write_text(telling(upstream, tmp_path, f"{origin}/hook", origin))
+        assert (await here.reloading.reload("command")).refused is None
+        await ask(here, LATER)
+        await receiver.until(1)
 
 
 async def test_a_completed_call_is_told_signed(upstream: Upstream, tmp_path: Path) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
 import pytest
-from PIL import Image
 
-from tests.contract.accounts import png
+from tests.contract.adapters_here import asked, check_failure, edited
 from tests.contract.gateway_here import Here, gateway_here
+from tests.contract.pictures import picture, png
 from tests.simulators.json_upstream import Reply
 from tests.simulators.xai_upstream import XAIUpstream
 
@@ -23,7 +20,6 @@ NANO = 10**9
 @pytest.fixture
 async def fake() -> AsyncIterator[XAIUpstream]:
     async with XAIUpstream() as running:
-        assert isinstance(running, XAIUpstream)
         yield running
 
 
@@ -35,15 +31,10 @@ async def here(fake: XAIUpstream, tmp_path: Path) -> AsyncIterator[Here]:
         yield running
 
 
-async def asked(here: Here, **fields: object) -> httpx.Response:
-    body = {"model": MODEL, "prompt": "a red kite", **fields}
-    return await here.client.post("/v1/images/generations", json=body)
-
-
 async def test_a_size_becomes_the_nearest_ratio_and_tier_and_the_cost_is_booked(
     here: Here, fake: XAIUpstream
 ) -> None:
-    response = await asked(here, size="2048x2048", quality="high", n=2)
+    response = await asked(here, MODEL, size="2048x2048", quality="high", n=2)
     assert response.status_code == 200, response.text
     sent = fake.posts[0].fields
     assert (sent["aspect_ratio"], sent["resolution"], sent["quality"]) == ("1:1", "2k", "medium")
@@ -57,14 +48,12 @@ async def test_a_size_becomes_the_nearest_ratio_and_tier_and_the_cost_is_booked(
 
 
 async def test_another_format_is_made_here(here: Here) -> None:
-    document = (await asked(here, output_format="png")).json()
-    assert Image.open(io.BytesIO(base64.b64decode(document["data"][0]["b64_json"]))).format == "PNG"
+    response = await asked(here, MODEL, output_format="png")
+    assert picture(response.json()).format == "PNG"
 
 
 async def test_an_edit_with_two_pictures_pays_for_both(here: Here, fake: XAIUpstream) -> None:
-    files = [("image[]", ("a.png", png(), "image/png")), ("image[]", ("b.png", png(), "image/png"))]
-    fields = {"model": MODEL, "prompt": "the first on the second", "quality": "low"}
-    response = await here.client.post("/v1/images/edits", data=fields, files=files)
+    response = await edited(here, MODEL, png(), png(), quality="low")
     assert response.status_code == 200, response.text
     assert len(fake.posts[0].fields["images"]) == 2  # type: ignore[arg-type]
     (attempt,) = await here.rows("attempts")
@@ -73,8 +62,7 @@ async def test_an_edit_with_two_pictures_pays_for_both(here: Here, fake: XAIUpst
 
 
 async def test_an_edit_with_a_mask_is_refused_before_anything_is_paid(here: Here, fake: XAIUpstream) -> None:
-    files = {"image": ("a.png", png(), "image/png"), "mask": ("m.png", png(mode="RGBA"), "image/png")}
-    response = await here.client.post("/v1/images/edits", data={"model": MODEL, "prompt": "x"}, files=files)
+    response = await edited(here, MODEL, png(), mask=png(mode="RGBA"))
     assert (response.status_code, response.json()["error"]["param"]) == (400, "mask")
     assert not fake.posts
 
@@ -85,7 +73,7 @@ async def test_an_edit_with_a_mask_is_refused_before_anything_is_paid(here: Here
 async def test_what_is_withheld_is_moderation_blocked_and_booked_as_billed(
     here: Here, prompt: str, state: str, cost: int
 ) -> None:
-    response = await asked(here, prompt=prompt)
+    response = await asked(here, MODEL, prompt=prompt)
     assert (response.status_code, response.json()["error"]["code"]) == (400, "moderation_blocked")
     assert response.headers["x-should-retry"] == "false"
     (attempt,) = await here.rows("attempts")
@@ -93,7 +81,7 @@ async def test_what_is_withheld_is_moderation_blocked_and_booked_as_billed(
 
 
 async def test_what_came_of_several_is_delivered_and_told(here: Here) -> None:
-    response = await asked(here, prompt="one withheld", n=3)
+    response = await asked(here, MODEL, prompt="one withheld", n=3)
     assert (response.status_code, len(response.json()["data"])) == (200, 2)
     assert response.headers["x-imagegate-partial"] == "2/3"
     (attempt,) = await here.rows("attempts")
@@ -114,24 +102,20 @@ async def test_failures_come_in_openais_envelope(
     here: Here, fake: XAIUpstream, what: str, status: int, code: str | None, state: str
 ) -> None:
     fake.plan(*[fake.refusal(what)] * 3)
-    response = await asked(here)
-    error = response.json()["error"]
-    assert (response.status_code, error["code"]) == (status, code)
-    assert set(error) >= {"message", "type", "param", "code"}
-    assert {row["state"] for row in await here.rows("attempts")} == {state}
+    await check_failure(here, await asked(here, MODEL), status, code, state)
 
 
 async def test_a_cut_answer_is_no_answer(here: Here, fake: XAIUpstream) -> None:
     body = b'{"data":[{"b64_json":"' + b"A" * 100_000
     fake.plan(Reply(200, body, {"content-type": "application/json"}, cut=50_000))
-    response = await asked(here)
+    response = await asked(here, MODEL)
     assert (response.status_code, response.json()["error"]["code"]) == (502, "bad_upstream_payload")
     (attempt,) = await here.rows("attempts")
     assert attempt["state"] == "unknown"
 
 
 async def test_a_stream_is_made_of_the_whole_answer(here: Here) -> None:
-    response = await asked(here, stream=True)
+    response = await asked(here, MODEL, stream=True)
     assert response.headers["content-type"].startswith("text/event-stream")
     assert response.text.count("event: image_generation.completed") == 1
     (attempt,) = await here.rows("attempts")

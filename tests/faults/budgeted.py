@@ -83,7 +83,7 @@ async def standing(here: Here, limit: int = 0) -> tuple[float, float, float]:
     return float(found["used"]), float(found["held"]), float(found["unknown"])
 
 
-async def until_standing(here: Here, used: float, seconds: float = 12.0) -> None:
+async def until_standing(here: Here, used: float, seconds: float = 30.0) -> None:
     """Wait until that much is used and nothing is held."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds

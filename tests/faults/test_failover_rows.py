@@ -11,7 +11,7 @@ import pytest
 
 from gateway.engine.failover import Failover
 from tests.contract.gateway_here import Here
-from tests.contract.test_relay import Start
+from tests.contract.upstreams_here import Start
 from tests.faults.routed import HALF, LOW, followed, routed, told
 from tests.simulators import behaviours as on
 from tests.simulators.openai_upstream import Upstream
@@ -216,11 +216,11 @@ async def test_f34_where_the_owner_says_next_it_is_paid_for_twice_and_both_are_i
 async def test_f35_a_silent_provider_is_a_timeout_within_the_deadline(
     upstream: Upstream, tmp_path: Path
 ) -> None:
-    async with routed({"a": upstream}, tmp_path, routing={"deadline": "1s"}) as here:
+    async with routed({"a": upstream}, tmp_path, routing={"deadline": "4s"}) as here:
         upstream.plan(on.hang("before_headers"))
         begun = asyncio.get_running_loop().time()
         assert told(await here.generate()) == (504, "upstream_timeout", "false")
-        assert asyncio.get_running_loop().time() - begun < 1.0
+        assert asyncio.get_running_loop().time() - begun < 4.0
 
 
 # -- 36: money for the second attempt
@@ -412,7 +412,10 @@ async def test_a_rule_refuses_in_its_own_words(ups: Three, tmp_path: Path) -> No
 
 async def test_a_rule_puts_another_model_in_place_and_that_is_told(ups: Three, tmp_path: Path) -> None:
     models = {
-        "hero": {"targets": [{"provider": "c", "model": "gpt-image-1.5"}], "defaults": {"quality": "low"}}
+        "hero": {
+            "targets": [{"provider": "c", "model": "gpt-image-2.6-flare"}],
+            "defaults": {"quality": "low"},
+        }
     }
     rules = [{"name": "big", "when": {"resolution": "4K"}, "model": "hero"}]
     allowed = {"models": ["gpt-image-2"]}
@@ -421,7 +424,7 @@ async def test_a_rule_puts_another_model_in_place_and_that_is_told(ups: Three, t
         assert answer.status_code == 200, answer.text
         assert (answer.headers["x-imagegate-provider"], answer.headers["x-imagegate-model"]) == (
             "c",
-            "gpt-image-1.5",
+            "gpt-image-2.6-flare",
         )
         assert 'model;from="gpt-image-2";to="hero";how=mapped' in answer.headers["x-imagegate-adjustments"]
         (request,) = await here.rows("requests")
@@ -512,13 +515,12 @@ async def test_a_call_that_cannot_be_served_in_time_goes_to_the_next_target_at_o
 ) -> None:
     crowded: dict[str, Any] = {"a": {"max_in_flight": 1, "max_queue": 0}}
     async with routed({"a": ups["a"], "b": ups["b"]}, tmp_path, providers=crowded) as here:
-        ups["a"].plan(on.ok(delay=0.8))
+        ups["a"].plan(on.ok(delay=1.5))
         first = asyncio.create_task(here.generate())
         while not ups["a"].images:
             await asyncio.sleep(0.01)
-        begun = asyncio.get_running_loop().time()
         assert (await here.generate()).headers["x-imagegate-provider"] == "b"
-        assert asyncio.get_running_loop().time() - begun < 0.5
+        assert not first.done()
         assert (await first).headers["x-imagegate-provider"] == "a"
         assert ("a", "not_sent", "next", "another_target") in await followed(here)
 
@@ -549,7 +551,7 @@ async def test_what_one_replica_was_told_the_other_hears(
     ):
         ups["a"].plan(on.error("rate_limit"))
         assert (await one.generate()).headers["x-imagegate-provider"] == "b"
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(4)  # on an idle machine two are enough
         assert (await other.generate()).headers["x-imagegate-provider"] == "b"
         assert calls(ups)[:2] == [1, 2]
 

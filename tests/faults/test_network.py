@@ -61,7 +61,7 @@ async def _states(here: Here) -> list[str]:
     return [row["state"] for row in await here.rows("attempts")]
 
 
-async def _eventually(here: Here, states: list[str], seconds: float = 5.0) -> list[dict[str, Any]]:
+async def _eventually(here: Here, states: list[str], seconds: float = 20.0) -> list[dict[str, Any]]:
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     while (rows := await here.rows("attempts")) and [row["state"] for row in rows] != states:
@@ -156,11 +156,11 @@ async def test_f34_it_is_paid_for_twice_where_the_owner_says_so(
 async def test_f35_an_answer_after_the_deadline_is_settled_when_it_comes(
     network: FaultProxy, upstream: Upstream, tmp_path: Path
 ) -> None:
-    network.plan(net.slow(2.0))
+    network.plan(net.slow(5.0))
     async with _through(network, upstream, tmp_path, deadline="1s", max_attempts=1) as here:
         begun = asyncio.get_running_loop().time()
         answer = await here.generate()
-        assert asyncio.get_running_loop().time() - begun < 1.8
+        assert asyncio.get_running_loop().time() - begun < 4.5
         error = refused(answer, 504, "upstream_timeout", again=False)
         assert answer.headers["x-request-id"] in error["message"]
         (attempt,) = await _eventually(here, ["settled"])

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -74,14 +73,10 @@ def test_a_clone_serves_and_keeps_everything(clone: Path, tmp_path: Path) -> Non
         assert draw(gateway.base_url, key).startswith(b"\x89PNG\r\n")
         assert "making .venv" not in gateway.log_text()
 
-    began = time.monotonic()
+    stamp = clone / ".venv" / ".ready-serve"
+    made_at = stamp.stat().st_mtime_ns
     done = run_script(clone / "scripts" / "serve", "--help", cwd=tmp_path)
-    with_script = time.monotonic() - began
-    began = time.monotonic()
-    subprocess.run(
-        [str(clone / ".venv/bin/imagegate"), "serve", "--help"], check=True, capture_output=True, timeout=60
-    )
-    assert with_script - (time.monotonic() - began) < 1.0
+    assert (done.stderr, stamp.stat().st_mtime_ns) == ("", made_at), "nothing is installed again"
     assert "--config" in done.stdout
 
 
@@ -98,9 +93,9 @@ def test_the_readme_s_commands_make_pictures_show_them_and_fetch_one_that_was_le
         script = "\n".join(pasted).replace("http://127.0.0.1:8080", gateway.base_url)
         done = subprocess.run(
             ["sh", "-eu", "-c", script], cwd=clone, env={"PATH": os.environ["PATH"]}, capture_output=True,
-            text=True, timeout=60, check=False,
+            text=True, timeout=180, check=False,
         )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr + gateway.log_text()
     for name in ("kite.png", "night.png"):
         with Image.open(clone / name) as picture:
             picture.load()

@@ -64,7 +64,7 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert stop(self.process, seconds=15) in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
+        assert stop(self.process, seconds=40) in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
 
 
 def draw(base_url: str, key: str) -> bytes:

@@ -16,7 +16,7 @@ from openai import APIStatusError, AsyncOpenAI
 
 from tests.conftest import NOT_TESTED
 from tests.contract.gateway_here import KEY, Here
-from tests.contract.test_relay import Start
+from tests.contract.upstreams_here import Start
 from tests.environments import node, node_environment
 from tests.faults.routed import routed
 from tests.gateway_process import clean_environment

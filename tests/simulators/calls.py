@@ -62,6 +62,7 @@ class Call:
             "headers": dict(self.headers),
             "fields": dict(self.fields),
             "files": [{"name": part.name, "filename": part.filename} for part in self.files],
+            "request_id": self.request_id,
             "status": self.status,
             "usage": self.usage,
             "sent": self.sent,

@@ -143,9 +143,7 @@ class FaultProxy:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.refuse()
-        for passage in list(self._passages):
-            passage.cancel()
-        await asyncio.gather(*self._passages, return_exceptions=True)
+        await self.drop()
 
     def plan(self, *faults: Fault) -> None:
         """For the next exchanges, one each, after those planned before."""
@@ -156,6 +154,13 @@ class FaultProxy:
         if self._server is not None:
             self._server.close()
             self._server = None
+
+    async def drop(self) -> None:
+        """Break off every connection that is open."""
+        await asyncio.sleep(0)  # one that was just taken has begun, and can be ended
+        for passage in list(self._passages):
+            passage.cancel()
+        await asyncio.gather(*self._passages, return_exceptions=True)
 
     async def listen(self) -> None:
         """Take connections (again), always on the same port."""

@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from tests.simulators.http1 import ClientGone, Connection, Request, Server, head
 from tests.simulators.pictures import picture
@@ -65,7 +66,7 @@ class JSONUpstream(ABC):
         self._server = Server(self._serve, lambda request, connection: None, send_buffer=send_buffer)
         self._serial = 0
 
-    async def __aenter__(self) -> JSONUpstream:
+    async def __aenter__(self) -> Self:
         await self._server.start()
         return self
 

@@ -7,8 +7,8 @@ It serves, with OpenAI's own authentication, validation, headers, key order, tok
     POST /openai/v1/images/…                            api-key: … (Azure's v1 form; model = deployment)
     POST /openai/deployments/{deployment}/images/…?api-version=…        (Azure's classic form)
 
-What it does with a call of the image routes is, in this order: the next :meth:`Upstream.plan`, the
-``x-upstream`` header, a directive in the prompt, ``default``. In a test::
+What it does with a call of the image routes is, in this order: ``outage``, the next :meth:`Upstream.plan`,
+the ``x-upstream`` header, a directive in the prompt, ``default``. In a test::
 
     async with Upstream() as upstream:
         upstream.plan(error("rate_limit"), ok(bytes=28_000_000, usage="before"))
@@ -16,8 +16,8 @@ What it does with a call of the image routes is, in this order: the next :meth:`
         assert [call.status for call in upstream.calls] == [429, 200]
 
 As a process: ``python -m tests.simulators.openai_upstream --port 0`` prints its port. There,
-``GET /_/calls``, ``GET /_/stats``, ``POST /_/plan`` (a JSON array of directives) and ``POST /_/reset`` stand
-for the attributes.
+``GET /_/calls``, ``GET /_/stats``, ``POST /_/plan`` (a JSON array of directives), ``POST /_/outage`` (a
+directive or null) and ``POST /_/reset`` stand for the attributes.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ class Upstream:
         self.key, self.azure_key = key, azure_key
         self.deployments = dict(deployments)
         self.default = default or ok()
+        self.outage: Behaviour | None = None
+        """What every call meets, whatever it asks for, until this is None again."""
         self.calls: deque[Call] = deque(maxlen=keep)
         self.running = 0
         self.most_running = 0
@@ -262,6 +264,8 @@ class Upstream:
         call.answered = True
 
     def _choose(self, call: Call, request: Request) -> Behaviour:
+        if self.outage is not None:
+            return self.outage
         if self._plan:
             return self._plan.popleft()
         if "x-upstream" in request.headers:
@@ -330,6 +334,9 @@ class Upstream:
             answer = [call.summary() for call in self.calls]
         elif request.path == "/_/plan":
             self.plan(*map(from_text, json.loads(request.body)))
+        elif request.path == "/_/outage":
+            directive = json.loads(request.body)
+            self.outage = None if directive is None else from_text(directive)
         elif request.path == "/_/reset":
             self.reset()
         elif request.path != "/_/stats":

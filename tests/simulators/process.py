@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -36,6 +37,7 @@ class UpstreamProcess:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.thaw()
         self.process.terminate()
         try:
             self.process.wait(5)
@@ -64,6 +66,18 @@ class UpstreamProcess:
     def plan(self, *directives: str) -> None:
         """``"error rate_limit"``, ``"ok bytes=1000"``: for the next calls, one each."""
         self._ask("/_/plan", json.dumps(directives).encode())
+
+    def outage(self, directive: str | None) -> None:
+        """What every call meets from now on; None ends it."""
+        self._ask("/_/outage", json.dumps(directive).encode())
+
+    def freeze(self) -> None:
+        """The process does nothing more, and its kernel still takes connections: it hangs."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on where it was, and answers what it was asked meanwhile."""
+        self.process.send_signal(signal.SIGCONT)
 
     def reset(self) -> None:
         self._ask("/_/reset", b"")

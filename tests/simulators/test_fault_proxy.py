@@ -97,6 +97,16 @@ async def test_connections_are_refused_and_taken_again_on_the_same_port(network:
     assert await _ask(network)
 
 
+async def test_open_connections_are_broken_off_where_a_network_goes_down(network: FaultProxy) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", network.port)
+    while not network.connections:
+        await asyncio.sleep(0.01)
+    await network.drop()
+    assert await reader.read() == b""
+    writer.close()
+    assert await _ask(network)
+
+
 async def test_each_request_of_a_kept_connection_has_its_own_fault(
     network: FaultProxy, upstream: Upstream
 ) -> None:

@@ -647,3 +647,17 @@ def test_it_runs_as_a_process_and_takes_its_plan_over_http() -> None:
         assert process.stats()["calls"] == 2
         process.reset()
         assert process.calls() == []
+
+
+def test_as_a_process_it_has_outages_and_hangs_until_it_is_woken() -> None:
+    with UpstreamProcess(default="ok bytes=1024") as process:
+        sdk = openai.OpenAI(base_url=process.base_url, api_key=process.key, max_retries=0, timeout=0.5)
+        process.outage("error server_error")
+        with pytest.raises(openai.InternalServerError):
+            sdk.images.generate(model="gpt-image-2", prompt="x [upstream: ok bytes=90000]")
+        process.outage(None)
+        process.freeze()
+        with pytest.raises(openai.APITimeoutError):
+            sdk.images.generate(model="gpt-image-2", prompt="x")
+        process.thaw()
+        assert sdk.with_options(timeout=10).images.generate(model="gpt-image-2", prompt="x").data

@@ -22,7 +22,8 @@ TEXT_IN, IMAGE_OUT = 5_000, 30_000
 
 _ROWS = """
     SELECT r.client_request_id AS number, r.end_user, r.project_id, r.key_id, a.attempt_id, a.state, a.cost,
-           a.hold_amount, a.admitted_at, a.counted_images, a.flags
+           a.hold_amount, a.admitted_at, a.counted_images, a.flags, a.request_id, a.ordinal, a.provider,
+           a.upstream_request_id, a.dispatched_at, a.ended_at, a.kind, a.certainty, a.received_at
     FROM attempts a JOIN requests r ON r.request_id = a.request_id
 """
 
@@ -70,7 +71,7 @@ def compare(calls: Sequence[Mapping[str, Any]], attempts: Sequence[Mapping[str, 
     A request may be sent again where its first call clearly made nothing; it may be billed once.
     """
     found = Findings(attempts=len(attempts), calls=len(calls))
-    sent, billed = Counter(map(_number, calls)), _billed(calls)
+    sent, billed = Counter(map(number_of, calls)), _billed(calls)
     rows_of = defaultdict(list)
     for row in attempts:
         rows_of[str(row["number"])].append(row)
@@ -100,8 +101,8 @@ def _billed(calls: Sequence[Mapping[str, Any]]) -> defaultdict[str, list[int]]:
     """By number, what each call of it that cost anything was billed."""
     billed: defaultdict[str, list[int]] = defaultdict(list)
     for call in calls:
-        if _bill(call):
-            billed[_number(call)].append(_bill(call))
+        if bill_of(call):
+            billed[number_of(call)].append(bill_of(call))
     return billed
 
 
@@ -112,14 +113,14 @@ def overspent(
     hold, and by what the upstream billed."""
     bills = _bills(calls, attempts)
     above = 0
-    for members, limit in _scopes(organization, attempts):
+    for members, limit in scopes(organization, attempts):
         if "spend_usd" not in limit:
             continue
         amount = int(Decimal(limit["spend_usd"]) * NANO)
         ledger: Counter[str] = Counter()
         bill: Counter[str] = Counter()
         for row in members:
-            window = _window(limit, row["admitted_at"])
+            window = window_of(limit, row["admitted_at"])
             ledger[window] += weight(row)
             bill[window] += bills.get(row["attempt_id"], 0)
         for sums in (ledger, bill):
@@ -154,7 +155,7 @@ def expected(
     level = limit["scope"]
     project = key.split("/")[0]
     used = unknown = 0
-    window = _window(limit, int(now.timestamp() * 1_000_000))
+    window = window_of(limit, int(now.timestamp() * 1_000_000))
     for row in attempts:
         if level != "organization" and row["project_id"] != project:
             continue
@@ -162,7 +163,7 @@ def expected(
             continue
         if level == "end_user" and row["end_user"] != user:
             continue
-        if _window(limit, row["admitted_at"]) != window:
+        if window_of(limit, row["admitted_at"]) != window:
             continue
         if limit["measure"] == "images":
             amount = row["counted_images"]
@@ -179,7 +180,7 @@ def expected(
     return Decimal(used) / unit, Decimal(unknown) / unit
 
 
-def _scopes(
+def scopes(
     organization: Mapping[str, Any], attempts: Sequence[Mapping[str, Any]]
 ) -> Iterable[tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]]:
     """The attempts of every scope with each of its limits."""
@@ -201,8 +202,8 @@ def _scopes(
                     yield of_user, limit
 
 
-def _window(limit: Mapping[str, Any], micros: int) -> str:
-    """The run is shorter than any rolling window, so that is one."""
+def window_of(limit: Mapping[str, Any], micros: int) -> str:
+    """In which window of a limit a moment lies. The run is shorter than any rolling one, so that is one."""
     at = datetime.fromtimestamp(micros / 1_000_000, UTC)
     forms = {"minute": "%Y-%m-%dT%H:%M", "hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "month": "%Y-%m"}
     if limit.get("rolling") or limit.get("per") == "total" or limit.get("per") is None:
@@ -210,13 +211,15 @@ def _window(limit: Mapping[str, Any], micros: int) -> str:
     return at.strftime(forms[limit["per"]])
 
 
-def _number(call: Mapping[str, Any]) -> str:
+def number_of(call: Mapping[str, Any]) -> str:
+    """Which of the load's calls an upstream call is for; it stands in the prompt."""
     found = re.search(r"#(\d+)#", str(call["fields"]["prompt"]))
     assert found is not None
     return found[1]
 
 
-def _bill(call: Mapping[str, Any]) -> int:
+def bill_of(call: Mapping[str, Any]) -> int:
+    """Nano-dollars, by the upstream's own record and the published prices."""
     usage = call["usage"]
     if usage is None:
         return 0

@@ -109,14 +109,13 @@ class Load:
         while not self.ended:
             caller = self.dice.choice(everybody)
             user, url = self.dice.choice(caller.users), await self._somewhere()
-            document = await _usage(client, url, caller, user)
-            for limit in document.get("limits", ()):
-                self.looks += 1
-                used = sum(Decimal(limit[name]) for name in ("used", "held", "unknown"))
-                if used > Decimal(limit["limit"]):
-                    self.exceeded.append(
-                        Exceeded(f"{caller.key_id} {user}", limit, document["as_of"], url, self._faults())
-                    )
+            document = await usage(client, url, caller, user)
+            limits = document.get("limits", ())
+            self.looks += len(limits)
+            for limit in filter(is_exceeded, limits):
+                self.exceeded.append(
+                    Exceeded(f"{caller.key_id} {user}", limit, document["as_of"], url, self._faults())
+                )
             await asyncio.sleep(0.3)
 
     def _faults(self) -> tuple[str, ...]:
@@ -129,11 +128,17 @@ async def standing(
     client: httpx.AsyncClient, url: str, caller: town.Caller, user: str
 ) -> list[dict[str, Any]]:
     """``GET /v1/usage``; empty where nobody answers or the state is not proved."""
-    found: list[dict[str, Any]] = (await _usage(client, url, caller, user)).get("limits", [])
+    found: list[dict[str, Any]] = (await usage(client, url, caller, user)).get("limits", [])
     return found
 
 
-async def _usage(client: httpx.AsyncClient, url: str, caller: town.Caller, user: str) -> Mapping[str, Any]:
+def is_exceeded(limit: Mapping[str, Any]) -> bool:
+    """Whether a limit of ``GET /v1/usage`` stands above its amount."""
+    return sum(Decimal(limit[name]) for name in ("used", "held", "unknown")) > Decimal(limit["limit"])
+
+
+async def usage(client: httpx.AsyncClient, url: str, caller: town.Caller, user: str) -> Mapping[str, Any]:
+    """The whole of ``GET /v1/usage``; empty where nobody answers or the state is not proved."""
     try:
         answer = await client.get(
             f"{url}/v1/usage", params={"end_user": user}, headers={"authorization": f"Bearer {caller.key}"}

@@ -149,6 +149,7 @@ def _twice(share: float) -> None:
 
 def _lease(seconds: float) -> None:
     """Another lease than 45 s, and everything that follows from it in proportion."""
+    from gateway.ledger import lapsed
     from gateway.quota import keeper, outcomes
 
     if seconds * 1000 == outcomes.LEASE_MS:
@@ -157,6 +158,7 @@ def _lease(seconds: float) -> None:
     outcomes.Reservation.__init__.__defaults__ = (round(seconds * 1000),)
     for name in ("HEARTBEAT_SECONDS", "REAP_SECONDS", "DRIFT_SECONDS"):
         setattr(keeper, name, getattr(keeper, name) * share)
+    lapsed.MARGIN *= share
 
 
 def main() -> None:

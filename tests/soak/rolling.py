@@ -5,25 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import random
 import re
-import signal
 import time
 from collections import Counter
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from openai import APIConnectionError, APIStatusError, AsyncOpenAI
 
-from tests import servers
 from tests.simulators.balancer import Balancer
-from tests.simulators.process import UpstreamProcess
 from tests.soak import accounts, town
 from tests.soak.accounts import Findings
-from tests.soak.replicas import Nursery, Replica, runs
-from tests.soak.stores import Redis
+from tests.soak.site import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,32 +86,21 @@ class Rolling:
     async def run(self) -> Report:
         """Raises :class:`tests.servers.NotObtainable`."""
         plan = self.plan
-        with ExitStack() as stack:
-            upstream = stack.enter_context(UpstreamProcess(keep=100_000))
-            redis = stack.enter_context(Redis(self.folder / "redis")) if plan.shared else None
-            database = stack.enter_context(servers.postgres()) if plan.shared else None
-            config = self.folder / "gateway.yaml"
-            config.write_text(self._config(upstream.base_url, database, redis.url if redis else "local"))
-            nursery = stack.enter_context(Nursery(config, {"UPSTREAM_KEY": upstream.key}, twice=0))
-            replicas = [Replica(self.folder / f"replica{number}") for number in range(plan.replicas)]
+        with Site(self.folder, plan.replicas, plan.shared) as site:
+            site.settle(self._config(site))
             begun = time.monotonic()
-            try:
-                async with Balancer() as balancer:
-                    for replica in replicas:
-                        await self._start(nursery, replica, balancer)
-                    await self._under_load(nursery, replicas, balancer)
-                    for replica in replicas:
-                        await self._stop(replica)
-                    nowhere = balancer.nowhere
-            finally:
-                for replica in replicas:
-                    if replica.pid:
-                        replica.signal(signal.SIGKILL)
+            async with Balancer() as balancer:
+                for replica in site.replicas:
+                    await site.start(replica, balancer)
+                await self._under_load(site, balancer)
+                for replica in site.replicas:
+                    self.drains.append(await site.stop(replica))
+                nowhere = balancer.nowhere
             attempts = []
-            for url in [database] if database else [_sqlite(replica) for replica in replicas]:
+            for url in site.databases:
                 attempts += await accounts.rows(url)
-            findings = accounts.compare(upstream.calls(), attempts)
-        logs = "".join(log.read_text(errors="replace") for log in self.folder.glob("replica*/*.log"))
+            findings = accounts.compare(site.upstreams[0].calls(), attempts)
+            logs = site.logs()
         return Report(
             plan, findings, self.outcomes, self.retries, self.drains,
             turned_away=len(re.findall('"error_code": "draining"', logs)),
@@ -124,42 +108,27 @@ class Rolling:
             nowhere=nowhere, seconds=time.monotonic() - begun,
         )  # fmt: skip
 
-    def _config(self, upstream: str, database: str | None, quota: str) -> str:
-        document = {
+    def _config(self, site: Site) -> dict[str, Any]:
+        upstream = site.upstreams[0]
+        return {
             "server": {"drain": {"delay": f"{self.plan.delay}s"}},
-            "providers": {"up": {"type": "openai", "base_url": upstream, "api_key": "env:UPSTREAM_KEY"}},
+            "providers": {
+                "up": {"type": "openai", "base_url": upstream.base_url, "api_key": "env:UPSTREAM_KEY"}
+            },
             "models": {"gpt-image-2": {"targets": [{"provider": "up"}]}},
-            "storage": {"quota": quota, **({"database": database} if database else {})},
+            "storage": site.storage,
             "organization": town.organization(100_000, 100),
         }
-        return "\n".join(f"{name}: {json.dumps(value)}" for name, value in document.items()) + "\n"
 
-    async def _start(self, nursery: Nursery, replica: Replica, balancer: Balancer) -> None:
-        await nursery.start(replica)
-        balancer.set(replica.folder.name, int(replica.url.rsplit(":", 1)[1]))
-
-    async def _under_load(self, nursery: Nursery, replicas: list[Replica], balancer: Balancer) -> None:
+    async def _under_load(self, site: Site, balancer: Balancer) -> None:
         ended = asyncio.Event()
         load = asyncio.create_task(self._load(balancer, ended))
         await asyncio.sleep(0.5)
         for _ in range(self.plan.rounds):
-            for replica in replicas:
-                while balancer.ready < len(replicas):
-                    await asyncio.sleep(0.05)
-                await self._stop(replica)
-                await self._start(nursery, replica, balancer)
+            self.drains += await site.restart_in_turn(balancer)
         await asyncio.sleep(0.5)
         ended.set()
         await load
-
-    async def _stop(self, replica: Replica) -> None:
-        begun = time.monotonic()
-        replica.signal(signal.SIGTERM)
-        while runs(replica.pid):
-            assert time.monotonic() < begun + 60, "it did not end"
-            await asyncio.sleep(0.02)
-        replica.pid = 0
-        self.drains.append(time.monotonic() - begun)
 
     async def _load(self, balancer: Balancer, ended: asyncio.Event) -> None:
         """So many calls a second, whatever becomes of those before."""
@@ -168,7 +137,7 @@ class Rolling:
         clients = [
             AsyncOpenAI(base_url=f"{balancer.base_url}/v1", api_key=caller.key)
             for caller in town.callers()
-            if caller.project not in ("p2",)  # has a limit on calls at once
+            if caller.project != town.NARROW
         ]
         while not ended.is_set():
             seconds = dice.uniform(*self.plan.seconds)
@@ -194,7 +163,3 @@ class Rolling:
         else:
             self.outcomes[str(answer.status_code)] += 1
             self.retries += answer.retries_taken
-
-
-def _sqlite(replica: Replica) -> str:
-    return f"sqlite+aiosqlite:///{replica.data / 'imagegate.db'}"

@@ -12,24 +12,16 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
-
-from tests import servers
-from tests.simulators.process import UpstreamProcess
-from tests.soak import accounts, town
+from tests.soak import accounts, quiescence, town
 from tests.soak.accounts import Findings
-from tests.soak.load import Exceeded, Load, standing
+from tests.soak.load import Exceeded, Load
 from tests.soak.replicas import Nursery, Replica
+from tests.soak.site import Site
 from tests.soak.stores import Redis
-
-GRACE_SECONDS = 60.0
-"""Holds must be gone within the lease and this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,41 +93,25 @@ class Soak:
     async def run(self) -> Report:
         """Raises :class:`tests.servers.NotObtainable`."""
         plan = self._plan
-        with ExitStack() as stack:
-            upstream = stack.enter_context(UpstreamProcess(keep=plan.requests * 3))
-            redis = stack.enter_context(Redis(self._folder / "redis")) if plan.shared else None
-            database = stack.enter_context(servers.postgres()) if plan.shared else None
-            text = town.config(
-                upstream.base_url, database, redis.url if redis else "local", plan.requests, plan.per_second
+        with Site(self._folder, plan.replicas, plan.shared, keep=plan.requests * 3) as site:
+            upstream = site.upstreams[0].base_url
+            site.settle(
+                town.config(upstream, site.storage, plan.requests, plan.per_second),
+                twice=plan.twice,
+                lease=plan.lease,
             )
-            config = self._folder / "gateway.yaml"
-            config.write_text(text)
-            env = {"UPSTREAM_KEY": upstream.key}
-            nursery = stack.enter_context(Nursery(config, env, plan.twice, plan.lease))
-            replicas = [Replica(self._folder / f"replica{n}") for n in range(plan.replicas)]
-            try:
-                for replica in replicas:
-                    await nursery.start(replica)
-                return await self._under_load(nursery, replicas, redis, upstream, database)
-            finally:
-                for replica in replicas:
-                    if replica.pid:
-                        replica.signal(signal.SIGKILL)
+            for replica in site.replicas:
+                await site.nursery.start(replica)
+            return await self._under_load(site)
 
-    async def _under_load(
-        self,
-        nursery: Nursery,
-        replicas: list[Replica],
-        redis: Redis | None,
-        upstream: UpstreamProcess,
-        database: str | None,
-    ) -> Report:
+    async def _under_load(self, site: Site) -> Report:
         plan, begun = self._plan, time.monotonic()
+        replicas = site.replicas
         load = Load(replicas, self._dice, plan.slow, plan.per_second)
         running = asyncio.create_task(load.run(plan.workers))
-        trouble = [asyncio.create_task(self._trouble_replicas(nursery, load))]
-        if redis is not None:
-            trouble.append(asyncio.create_task(self._trouble_redis(redis, load)))
+        trouble = [asyncio.create_task(self._trouble_replicas(site.nursery, load))]
+        if site.redis is not None:
+            trouble.append(asyncio.create_task(self._trouble_redis(site.redis, load)))
         while time.monotonic() - begun < plan.most_seconds and (
             load.sent < plan.requests or not all(task.done() for task in trouble)
         ):
@@ -147,13 +123,13 @@ class Soak:
         self._over = True
         await asyncio.gather(running, *trouble)
         ended = time.monotonic()
-        url = database or f"sqlite+aiosqlite:///{replicas[0].data / 'imagegate.db'}"
-        decay = await self._decay(replicas, url)
-        attempts, calls = await accounts.rows(url), await asyncio.to_thread(upstream.calls)
+        (url,) = site.databases
+        decay = await quiescence.nothing_held(self._somewhere(replicas), url, plan.lease)
+        attempts, calls = await accounts.rows(url), await asyncio.to_thread(site.upstreams[0].calls)
         findings = accounts.compare(calls, attempts)
         organization = town.organization(plan.requests, plan.per_second)
         findings.overspent = accounts.overspent(organization, attempts, calls)
-        findings.unequal = await self._unequal(replicas, url)
+        findings.unequal = await quiescence.unequal(self._somewhere(replicas), url)
         return Report(
             plan, findings, load.outcomes, load.sent, self._kills, self._stalls, self._redis_kills,
             load.exceeded, load.looks, None if decay is None else decay - ended, ended - begun,
@@ -201,44 +177,5 @@ class Soak:
             await redis.crash(self._dice.uniform(0.1, 2.0), wipe=wipe)
             load.fault("Redis back")
 
-    async def _decay(self, replicas: list[Replica], database: str) -> float | None:
-        """When nothing was held or running any more, by the counters and by the ledger."""
-        until = time.monotonic() + self._plan.lease * 1.3 + self._plan.lease + GRACE_SECONDS
-        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
-            while time.monotonic() < until:
-                held = 0.0
-                for caller in town.callers():
-                    for user in caller.users:
-                        found = await standing(client, self._url(replicas), caller, user)
-                        held += sum(float(limit["held"]) for limit in found) if found else 1
-                    if held:
-                        break
-                states = {row["state"] for row in await accounts.rows(database)}
-                if not held and "dispatched" not in states:
-                    return time.monotonic()
-                await asyncio.sleep(0.5)
-        return None
-
-    async def _unequal(self, replicas: list[Replica], database: str) -> list[str]:
-        """Every counter of every scope against the rows, twice where they differ: a window may have ended
-        between the two looks."""
-        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
-            for _ in range(3):
-                attempts, unequal = await accounts.rows(database), []
-                for caller in town.callers():
-                    for user in caller.users:
-                        found = await standing(client, self._url(replicas), caller, user)
-                        if not found:
-                            unequal.append(f"{caller.key_id} {user}: no answer")
-                        for limit in found:
-                            now = datetime.now(UTC)
-                            wanted = accounts.expected(limit, caller.key_id, user, attempts, now)
-                            told = (limit["used"], limit["unknown"])
-                            if tuple(map(str, told)) != tuple(f"{x.normalize():f}" for x in wanted):
-                                unequal.append(f"{caller.key_id} {user}: {limit} and not {wanted}")
-                if not unequal:
-                    return []
-            return unequal
-
-    def _url(self, replicas: list[Replica]) -> str:
-        return self._dice.choice([replica.url for replica in replicas if replica.ready])
+    def _somewhere(self, replicas: list[Replica]) -> Callable[[], str]:
+        return lambda: self._dice.choice([replica.url for replica in replicas if replica.ready])

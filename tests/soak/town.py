@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 PROJECTS, KEYS, USERS = 5, 4, 3
+TIGHT, NARROW = "p0", "p2"
+"""The project that :func:`tight` leaves little, and the one with a limit on calls at once."""
+
 USUAL_COST = 0.04
 """Dollars of an average call of :func:`ask`."""
 
@@ -54,7 +56,7 @@ def organization(requests: int, per_second: float) -> Mapping[str, Any]:
         ]
         if p == 1:
             limits.append({"spend_usd": usd(spend / PROJECTS * 0.5), "per": "day", "rolling": True})
-        if p == 2:
+        if f"p{p}" == NARROW:
             limits.append({"concurrent": 4})
         keys = [
             {
@@ -78,15 +80,24 @@ def organization(requests: int, per_second: float) -> Mapping[str, Any]:
     return {"limits": whole, "projects": projects}
 
 
-def config(upstream: str, database: str | None, quota: str, requests: int, per_second: float) -> str:
-    document = {
+def tight(per_minute: str) -> Mapping[str, Any]:
+    """Limits of every level with room for everybody, but for one project that may spend so many dollars a
+    minute."""
+    whole = organization(100_000, 100)
+    first, *others = whole["projects"]
+    assert first["name"] == TIGHT
+    limits = [{"spend_usd": per_minute, "per": "minute"}, *first["limits"][1:]]
+    return {**whole, "projects": [{**first, "limits": limits}, *others]}
+
+
+def config(upstream: str, storage: Mapping[str, str], requests: int, per_second: float) -> Mapping[str, Any]:
+    return {
         "providers": {"up": {"type": "openai", "base_url": upstream, "api_key": "env:UPSTREAM_KEY"}},
         "models": {"gpt-image-2": {"targets": [{"provider": "up"}]}},
         "routing": {"deadline": "20s"},
-        "storage": {"quota": quota, **({"database": database} if database else {})},
+        "storage": storage,
         "organization": organization(requests, per_second),
     }
-    return "\n".join(f"{name}: {json.dumps(value)}" for name, value in document.items()) + "\n"
 
 
 def ask(number: int, dice: random.Random, user: str, slow: float) -> dict[str, Any]:

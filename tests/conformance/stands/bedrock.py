@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.conformance.saw import Saw, decoded, masked, size_of
-from tests.conformance.stand import WIRE, Bench, Stand, Trouble, answering, forgotten
+from tests.conformance.stand import WIRE, Bench, Trouble, answering, json_stand
 from tests.simulators.bedrock_upstream import REGION, BedrockUpstream, exception
 from tests.simulators.json_upstream import Seen
 
@@ -29,19 +29,17 @@ def _raises(name: str) -> Trouble:
     return Trouble(plan=answering(exception(name)))
 
 
-BEDROCK = Stand(
+BEDROCK = json_stand(
     type="bedrock",
     upstream=BedrockUpstream,
     account=lambda upstream, key: (
         f'type: bedrock, region: {REGION}, base_url: "{upstream.origin}", api_key: "env:{key}"'
     ),
-    key=lambda upstream: upstream.key,
     benches=(
         Bench("stability.stable-image-core-v1:1"),
         Bench("stability.sd3-5-large-v1:0"),
         Bench("us.stability.stable-image-inpaint-v1:0", edits=True, masked=True),
     ),
-    calls=lambda upstream: upstream.posts,
     saw=saw,
     troubles={
         **WIRE,
@@ -53,5 +51,4 @@ BEDROCK = Stand(
         "prompt refused": Trouble("blocked"),
         "picture refused": Trouble("withheld"),
     },
-    forget=forgotten,
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from tests.conformance.saw import Saw, decoded, edges, masked, size_of, text, whole
-from tests.conformance.stand import WIRE, Bench, Stand, Trouble, answering, forgotten
+from tests.conformance.stand import WIRE, Bench, Trouble, json_stand, refusing
 from tests.simulators.cloudflare_upstream import CloudflareUpstream
 from tests.simulators.forms import parse_form
 from tests.simulators.json_upstream import Seen
@@ -31,25 +32,21 @@ def saw(call: Seen) -> Saw:
     )
 
 
-def _says(kind: str) -> Trouble:
-    return Trouble(plan=answering(CloudflareUpstream.refusal(kind)))
+_says = partial(refusing, CloudflareUpstream)
 
-
-CLOUDFLARE = Stand(
+CLOUDFLARE = json_stand(
     type="cloudflare",
     upstream=CloudflareUpstream,
     account=lambda upstream, key: (
         f'type: cloudflare, account_id: {upstream.account}, base_url: "{upstream.base_url}", '
         f'api_key: "env:{key}"'
     ),
-    key=lambda upstream: upstream.key,
     benches=(
         Bench("@cf/black-forest-labs/flux-2-dev"),
         Bench("@cf/black-forest-labs/flux-1-schnell"),
         Bench("@cf/leonardo/phoenix-1.0"),
         Bench("@cf/runwayml/stable-diffusion-v1-5-inpainting", edits=True, masked=True),
     ),
-    calls=lambda upstream: upstream.posts,
     saw=saw,
     troubles={
         **WIRE,
@@ -60,5 +57,4 @@ CLOUDFLARE = Stand(
         "server error": _says("server"),
         "prompt refused": _says("unsafe"),
     },
-    forget=forgotten,
 )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.conformance.saw import Saw, decoded, edges, size_of, whole
-from tests.conformance.stand import WIRE, Bench, Stand, Trouble, answering, forgotten
+from tests.conformance.stand import WIRE, Bench, Trouble, answering, json_stand
 from tests.simulators.azure_foundry_upstream import FoundryUpstream
 from tests.simulators.forms import parse_form
 from tests.simulators.json_upstream import Seen, said
@@ -42,29 +42,23 @@ _TROUBLES = {
     "prompt refused": Trouble("blocked"),
 }
 
-FLUX = Stand(
+FLUX = json_stand(
     type="azure-flux",
     upstream=FoundryUpstream,
     account=lambda upstream, key: f'type: azure-flux, base_url: "{upstream.origin}", api_key: "env:{key}"',
-    key=lambda upstream: upstream.key,
     benches=(
         Bench("FLUX.2-pro"),
         Bench("FLUX-1.1-pro"),
         Bench("FLUX.1-Kontext-pro"),
     ),
-    calls=lambda upstream: upstream.posts,
     saw=saw,
     troubles={**_TROUBLES, "unknown model": _fails(404, "DeploymentNotFound")},
-    forget=forgotten,
 )
-MAI = Stand(
+MAI = json_stand(
     type="azure-mai",
     upstream=FoundryUpstream,
     account=lambda upstream, key: f'type: azure-mai, base_url: "{upstream.origin}", api_key: "env:{key}"',
-    key=lambda upstream: upstream.key,
     benches=(Bench("my-mai", catalog="MAI-Image-2.6"),),
-    calls=lambda upstream: upstream.posts,
     saw=saw,
     troubles={**_TROUBLES, "unknown model": Trouble(model="no-deployment")},
-    forget=forgotten,
 )

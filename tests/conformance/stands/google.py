@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.conformance.saw import Saw, decoded, masked, size_of
-from tests.conformance.stand import WIRE, Bench, Stand, Trouble, answering, forgotten
+from tests.conformance.stand import WIRE, Bench, Trouble, answering, json_stand
 from tests.simulators.google_upstream import PROJECT, TOKEN, GoogleUpstream, fault, quota
 from tests.simulators.json_upstream import Seen
 
@@ -68,22 +68,19 @@ _TROUBLES = {
     "no picture": Trouble("no_image"),
 }
 
-GEMINI = Stand(
+GEMINI = json_stand(
     type="gemini",
     upstream=GoogleUpstream,
     account=lambda upstream, key: f'type: gemini, base_url: "{upstream.base_url}", api_key: "env:{key}"',
-    key=lambda upstream: upstream.key,
     benches=(
         Bench("gemini-3.1-flash-image"),
         Bench("gemini-3-pro-image"),
         Bench("gemini-2.5-flash-image"),
     ),
-    calls=lambda upstream: upstream.posts,
     saw=saw,
     troubles=_TROUBLES,
-    forget=forgotten,
 )
-VERTEX = Stand(
+VERTEX = json_stand(
     type="vertex",
     upstream=GoogleUpstream,
     account=lambda upstream, key: (
@@ -96,8 +93,6 @@ VERTEX = Stand(
         Bench("imagen-4.0-generate-001"),
         Bench("imagen-3.0-capability-001", edits=True),
     ),
-    calls=lambda upstream: upstream.posts,
     saw=saw,
     troubles=_TROUBLES,
-    forget=forgotten,
 )

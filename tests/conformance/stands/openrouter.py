@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from tests.conformance.saw import Saw, decoded, pixels, size_of
-from tests.conformance.stand import WIRE, Bench, Stand, Trouble, answering, forgotten
+from tests.conformance.stand import WIRE, Bench, Trouble, json_stand, refusing
 from tests.simulators.json_upstream import Seen
 from tests.simulators.openrouter_upstream import OpenRouterUpstream
 
@@ -32,21 +33,17 @@ def saw(call: Seen) -> Saw:
     )
 
 
-def _says(kind: str) -> Trouble:
-    return Trouble(plan=answering(OpenRouterUpstream.refusal(kind)))
+_says = partial(refusing, OpenRouterUpstream)
 
-
-OPENROUTER = Stand(
+OPENROUTER = json_stand(
     type="openrouter",
     upstream=OpenRouterUpstream,
     account=lambda upstream, key: f'type: openrouter, base_url: "{upstream.base_url}", api_key: "env:{key}"',
-    key=lambda upstream: upstream.key,
     benches=(
         Bench("openai/gpt-image-2.5-sunburst"),
         Bench("google/gemini-3-pro-image"),
         Bench("x-ai/grok-imagine-image-2.0"),
     ),
-    calls=lambda upstream: upstream.posts,
     saw=saw,
     troubles={
         **WIRE,
@@ -59,5 +56,4 @@ OPENROUTER = Stand(
         "prompt refused": _says("flagged"),
         "no picture": Trouble("text only"),
     },
-    forget=forgotten,
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from tests.conformance.saw import Saw, decoded, size_of
-from tests.conformance.stand import WIRE, Bench, Stand, Trouble, answering, forgotten
+from tests.conformance.stand import WIRE, Bench, Trouble, json_stand, refusing
 from tests.simulators.json_upstream import Seen
 from tests.simulators.xai_upstream import XAIUpstream
 
@@ -25,17 +26,13 @@ def saw(call: Seen) -> Saw:
     )
 
 
-def _says(kind: str) -> Trouble:
-    return Trouble(plan=answering(XAIUpstream.refusal(kind)))
+_says = partial(refusing, XAIUpstream)
 
-
-XAI = Stand(
+XAI = json_stand(
     type="xai",
     upstream=XAIUpstream,
     account=lambda upstream, key: f'type: xai, base_url: "{upstream.base_url}", api_key: "env:{key}"',
-    key=lambda upstream: upstream.key,
     benches=(Bench("grok-imagine-image-2.0"), Bench("grok-imagine-image")),
-    calls=lambda upstream: upstream.posts,
     saw=saw,
     troubles={
         **WIRE,
@@ -47,5 +44,4 @@ XAI = Stand(
         "prompt refused": _says("guidelines"),
         "picture refused": Trouble("withheld"),
     },
-    forget=forgotten,
 )

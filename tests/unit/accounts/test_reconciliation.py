@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from config.catalog import load_catalog
 from config.catalog_settings import CatalogSettings
 from config.own_catalog import read_catalog
-from gateway.ledger.accounts.operations import BY_DAY, names_in
+from gateway.ledger.accounts.model_names import BY_DAY, names_in
 from gateway.ledger.accounts.reconciliation import (
     Comparison,
     Doubtful,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from config.schema import ServerSettings
+from config.server import ServerSettings
 from gateway.api.base_url import BaseUrls
 
 

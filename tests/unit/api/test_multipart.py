@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from config.schema import UploadSettings
+from config.server import UploadSettings
 from gateway.api.body import Body
 from gateway.api.form_names import put, split_name
 from gateway.api.multipart import Form, boundary_of, read_form

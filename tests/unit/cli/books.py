@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from click.testing import CliRunner, Result
 
@@ -41,6 +42,11 @@ def fill(folder: Path) -> None:
         await ledger.close()
 
     asyncio.run(work())
+
+
+def month_of(moment: str) -> str:
+    """The month that an instant belongs to, in the zone of the tests' configuration."""
+    return f"{datetime.fromisoformat(moment).astimezone(ZoneInfo('Europe/Vienna')):%Y-%m}"
 
 
 async def call(ledger: Ledger, name: str, moment: datetime, cost: int | None, **changes: str) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.gateway_process import Gateway
-from tests.unit.cli.books import fill, order
+from tests.unit.cli.books import fill, month_of, order
 from tests.unit.cli.conftest import CONFIG, parsed
 
 Start = Callable[..., Gateway]
@@ -24,9 +24,9 @@ def test_a_month_is_closed_exported_credited_and_compared_beside_a_server(
     listed = order(config, "credit", "--list", *where)
     assert listed.exit_code == 0, listed.output
     assert given["id"] in listed.stdout
-    told = parsed(order(config, "export", "--month", given["entered_at"][:7], "--json", *where))
+    told = parsed(order(config, "export", "--month", month_of(given["entered_at"]), "--json", *where))
     assert [line["line_id"] for line in told["lines"]] == [given["id"]]
-    refused = order(config, "close", "--month", given["entered_at"][:7], *where)
+    refused = order(config, "close", "--month", month_of(given["entered_at"]), *where)
     assert (refused.exit_code, "can be closed from" in refused.stderr) == (1, True)
     assert parsed(order(config, "close", "--list", "--json", *where)) == {"months": [], "next": None}
     bill = config.parent / "bill.csv"

@@ -20,6 +20,7 @@ from litestar.testing import AsyncTestClient
 
 from config.schema import Settings
 from gateway.api.control import build_control_app
+from gateway.ledger.administration import Administration
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.lock import take_data_folder
 from gateway.ledger.refusals import ControlAddress
@@ -147,8 +148,8 @@ def test_a_stopped_server_leaves_no_token_behind(start_gateway: Start) -> None:
 def test_a_command_waits_for_another_command(run: Run, tmp_path: Path) -> None:
     held = take_data_folder(tmp_path / "data")
     timer = threading.Timer(0.5, held.release)
-    timer.start()
     began = time.monotonic()
+    timer.start()
     assert parsed(run("keys", "list", "--json")) == {"keys": []}
     assert time.monotonic() - began >= 0.4
     timer.join()
@@ -166,8 +167,6 @@ def test_a_server_that_does_not_answer_is_named(run: Run, tmp_path: Path) -> Non
 def test_the_command_holds_the_lock_while_it_works(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gateway.ledger.administration import Administration
-
     seen = []
 
     async def look(self: Administration, operation: str, body: object) -> dict[str, object]:
@@ -187,12 +186,8 @@ def test_the_command_holds_the_lock_while_it_works(
 
 async def test_a_failure_inside_the_server_is_an_error_with_words(tmp_path: Path) -> None:
     ledger = await Ledger.open("sqlite:///imagegate.db", tmp_path)
-
-    async def nothing() -> None:
-        return
-
     # An empty pepper cannot digest a key.
-    app = build_control_app(ledger, b"", "t", Settings(), model_of=str, on_credit=nothing)
+    app = build_control_app(Administration(ledger, Settings(), lambda: b"").perform, "t")
     async with AsyncTestClient(app, raise_server_exceptions=False) as client:
         answer = await client.post("/keys/create", json={"name": "x"}, headers={"Authorization": "Bearer t"})
     await ledger.close()

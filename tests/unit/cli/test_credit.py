@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.books import order
+from tests.unit.cli.books import month_of, order
 from tests.unit.cli.conftest import parsed
 
 GIVE = ("credit", "--scope", "project:growth", "--usd", "5", "--reason", "an outage")
@@ -34,7 +34,7 @@ def test_a_credit_of_another_amount_than_was_signed_is_told(config: Path) -> Non
 
 def test_a_credit_is_a_line_of_this_months_export(config: Path) -> None:
     given = parsed(order(config, *GIVE, "--json"))
-    told = parsed(order(config, "export", "--month", given["entered_at"][:7], "--json"))
+    told = parsed(order(config, "export", "--month", month_of(given["entered_at"]), "--json"))
     (line,) = told["lines"]
     assert (line["kind"], line["cost_usd"], line["line_id"]) == ("credit", "-5.000000000", given["id"])
     assert (told["totals"]["cost_usd"], told["totals"]["total_usd"]) == ("0.000000000", "-5.000000000")

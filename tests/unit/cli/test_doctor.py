@@ -88,6 +88,35 @@ async def test_a_key_that_is_not_there_is_named_and_nothing_is_asked(
     assert not upstream.calls
 
 
+def test_a_fresh_install_that_works_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The built-in configuration without a key: the sandbox serves, and nobody has set up OpenAI."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    done = CliRunner().invoke(cli, ["doctor", "--strict"])
+    assert done.exit_code == 0, done.output
+    rows = [line.split() for line in done.output.splitlines()]
+    assert ["openai", "openai", "-", "not", "set"] in [row[:5] for row in rows]
+    told = " ".join(done.output.split())
+    assert "not set up openai the environment variable OPENAI_API_KEY is not set." in told
+    assert "set it to offer them" in told
+    document = json.loads(CliRunner().invoke(cli, ["doctor", "--json"]).output)
+    levels = [each["level"] for one in document["providers"] for each in one["findings"] if not each["model"]]
+    assert (document["ok"], "not set up" in levels, "error" in levels) == (True, True, False)
+
+
+async def test_the_same_file_in_somebodys_own_words_is_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who names an account wants it."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    file = tmp_path / "c.yaml"
+    file.write_text("providers: {openai: {type: openai}, sandbox: {type: sandbox}}\n")
+    done = await run(file)
+    assert done.exit_code == 1
+    told = " ".join(done.output.split())
+    assert "the environment variable OPENAI_API_KEY is not set. Set it" in told
+    assert "or take the account out of the configuration" in told
+
+
 async def test_of_several_keys_the_one_that_is_refused_is_named(tmp_path: Path, upstream: Upstream) -> None:
     file = written(tmp_path, upstream)
     (tmp_path / "second").write_text("sk-not-the-right-one")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config.loader import load
-from gateway.app import open_gateway
+from gateway.app.gateway import open_gateway
 from gateway.cli.welcome import FIRST_KEY, first_key, welcome
 
 ADDRESS = "http://127.0.0.1:1"

@@ -9,18 +9,10 @@ from typing import get_args
 import pytest
 from openai.types import ImageModel
 
-from config.catalog import (
-    Catalog,
-    CatalogModel,
-    FreeSizing,
-    ListedSizing,
-    RatioSizing,
-    free_form,
-    load_catalog,
-)
+from config.accounts.kinds import provider_types
+from config.catalog import Catalog, CatalogModel, free_form, load_catalog
 from config.inputs import Mask
-from config.schema import provider_types
-from config.sizing import pixels_of, ratio_of, tier_area
+from config.sizing import FreeSizing, ListedSizing, RatioSizing, pixels_of, ratio_of, tier_area
 
 TODAY = date(2026, 11, 20)
 CATALOG = load_catalog()

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from config.drain import DrainSettings, grace_of
 from config.loader import load
-from config.schema import RoutingSettings
+from config.routing import RoutingSettings
 
 
 def test_by_default_every_call_comes_to_its_end_within_the_grace() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from pathlib import Path
 
 import jsonschema
@@ -13,10 +14,13 @@ import config
 from config.json_schema import document
 from config.json_schema import render as rendered_schema
 from config.loader import ConfigErrors, load
+from config.nodes import plain
 from config.reference import renewed
-from config.yaml12 import plain, read
+from config.yaml12 import read
 
 PACKAGE = Path(config.__file__).parent
+TODAY = date(2026, 11, 20)
+"""Prices grow old and models are shut down, in the examples as elsewhere."""
 EXAMPLES = sorted((PACKAGE / "examples").glob("*.yaml"))
 DOCUMENT = PACKAGE.parent / "docs" / "configuration.md"
 
@@ -27,7 +31,7 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize("path", [*EXAMPLES, PACKAGE / "default.yaml"], ids=lambda path: path.stem)
 def test_an_example_can_be_used_as_it_is(path: Path) -> None:
-    assert load(path, environ={}).warnings == []
+    assert load(path, environ={}, today=TODAY).warnings == []
 
 
 @pytest.mark.parametrize("path", [*EXAMPLES, PACKAGE / "default.yaml"], ids=lambda path: path.stem)
@@ -78,7 +82,7 @@ def test_every_setting_is_documented() -> None:
 def test_the_documented_example_can_be_used(tmp_path: Path) -> None:
     example = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)[0]
     (tmp_path / "imagegate.yaml").write_text(example)
-    assert load(tmp_path / "imagegate.yaml", environ={}).warnings == []
+    assert load(tmp_path / "imagegate.yaml", environ={}, today=TODAY).warnings == []
 
 
 def test_the_documented_refusal_is_what_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,6 +162,12 @@ def test_alerts_go_out_encrypted_or_stay_on_this_machine(file: Path, url: str, f
         ("local", None),
         ("redis://cache:6379/0", None),
         ("rediss://u@cache", None),
+        ("redis+sentinel://s1:26380/mymaster/0", None),
+        ("rediss+cluster://c1:7000", None),
+        ("redis+sentinel://s1", "lacks the service's name"),
+        ("redis+sentinel://s1/m?sentinel_password=hunter2", "holds a password"),
+        ("redis+cluster://:hunter2@c1", "holds a password"),
+        ("redis+cluster://c1/1", "a cluster has one database"),
         ("env:Q", None),
         ("file:q", None),
         ("redis://:hunter2@cache", "holds a password; put the whole address into a variable"),
@@ -187,7 +193,14 @@ def test_the_store_of_counters_has_an_address_without_secrets(
 
 def test_the_address_of_the_counters_may_come_from_a_variable(file: Path) -> None:
     result = loaded(file, "storage: {quota: 'env:QUOTA_URL'}")
-    assert ["storage.quota: the environment variable QUOTA_URL is not set" in line for line in result.unset]
+    (unset,) = result.unset
+    assert unset.endswith("storage.quota: the environment variable QUOTA_URL is not set")
+    for wrong in ("redis://:hunter2@a,b", "postgresql://hunter2@db"):
+        with pytest.raises(ValueError, match="what env:QUOTA_URL holds cannot be used") as refusal:
+            quota_url(result.settings, result.base, {"QUOTA_URL": wrong})
+        assert "hunter2" not in str(refusal.value)
+        (unset,) = loaded(file, "storage: {quota: 'env:QUOTA_URL'}", QUOTA_URL=wrong).unset
+        assert "storage.quota: what env:QUOTA_URL holds cannot be used" in unset
     assert quota_url(result.settings, result.base, {"QUOTA_URL": "redis://:x@h"}) == "redis://:x@h"
     assert quota_url(result.settings, result.base, {"QUOTA_URL": "local"}) is None
     assert quota_url(loaded(file, "").settings, result.base) is None

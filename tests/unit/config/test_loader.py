@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import config
+from config.accounts.openai import OpenAIProvider
 from config.loader import ConfigErrors, Loaded, Problem, load
-from config.schema import OpenAIProvider
 from config.secrets import SecretRef
 
 TODAY = date(2026, 11, 20)
@@ -119,7 +119,8 @@ organization:
         "c.yaml:2:16: server.port: must be less than or equal to 65535",
         "c.yaml:4:32: providers.oai.api_key: a secret is written env:NAME or file:PATH, never as its own value",
         "c.yaml:8:5: providers.local.edit: there is no such setting. Did you mean edits? Settings here: "
-        "max_in_flight, max_queue, prices, cost_source, api_keys, type, base_url, api_key, headers and edits",
+        "max_in_flight, max_queue, prices, cost_source, billed_on_error, api_keys, type, base_url, api_key, "
+        "headers and edits",
         "c.yaml:11:26: models.hero.targets[0].provider: no provider is called 'lokal'. Did you mean local? "
         "Declared: oai and local",
         "c.yaml:12:21: routing.deadline: expected a duration such as 280s, got 'soon'",
@@ -260,6 +261,7 @@ organization:
         ("storage: {database: 'postgres://u@h/d'}", "storage.database: write postgresql+asyncpg://"),
         ("storage: {database: 'postgresql+asyncpg://u:pw@h/d'}", "storage.database: holds a password; put the whole address"),
         ("storage: {database: 'postgresql+asyncpg://h'}", "storage.database: expected postgresql+asyncpg://USER@HOST"),
+        ("storage: {database: 'postgresql+asyncpg://h/d?sslMode=require'}", "storage.database: what follows ? can be sslmode, "),
         ("storage: {database: 'mysql://h/d'}", "storage.database: expected sqlite:///PATH or postgresql+asyncpg"),
         ("storage: {database: 'sqlite://'}", "storage.database: expected sqlite:///PATH of a file"),
         ("storage: {database: 'sqlite:///:memory:'}", "storage.database: expected sqlite:///PATH of a file"),

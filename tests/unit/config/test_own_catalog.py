@@ -216,6 +216,34 @@ def test_every_fault_is_told_at_its_place(tmp_path: Path, text: str, expected: s
     assert found.startswith(f"c.yaml:2:{expected}")
 
 
+CIRCLES = """
+catalog:
+  - id: a
+    prices: [{like: b}]
+  - {id: b, prices: [{like: c}]}
+  - {id: c, prices: [{like: a}]}
+  - {id: own, prices: [{like: own}]}
+  - {id: d, extends: e}
+  - {id: e, prices: [{free: true, until: 2026-01-01}, {like: d}]}
+  - {id: gpt-image-2, prices: [{like: gpt-image-2}]}
+  - {id: behind, prices: [{like: a}]}
+"""
+
+
+def test_prices_that_go_round_in_a_circle_are_told_with_the_way_round(tmp_path: Path) -> None:
+    """Who only leads there, and a correction that keeps its packaged prices, are no part of it."""
+    end = "; give one of them prices of its own"
+    around = "goes round in a circle:"
+    assert problems(tmp_path, CIRCLES) == [
+        f"c.yaml:5:21: catalog[0].prices[0].like: {around} a → b → c → a{end}",
+        f"c.yaml:6:29: catalog[1].prices[0].like: {around} b → c → a → b{end}",
+        f"c.yaml:7:29: catalog[2].prices[0].like: {around} c → a → b → c{end}",
+        f"c.yaml:8:31: catalog[3].prices[0].like: {around} own → own{end}",
+        f"c.yaml:9:22: catalog[4].extends: {around} d → e → d{end}",
+        f"c.yaml:10:62: catalog[5].prices[1].like: {around} e → d → e{end}",
+    ]
+
+
 def test_an_entry_that_describes_nothing_is_told_of(tmp_path: Path) -> None:
     models = "models: {m: {targets: [{provider: local, catalog: one}]}}\n"
     entries = "catalog: [{id: one, extends: two}, {id: two}, {id: gpt-image2}, {id: gpt-image-2, max_n: 1}]"

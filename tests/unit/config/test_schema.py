@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.schema import ProjectSettings, Settings
+from config.organization import ProjectSettings
+from config.schema import Settings
 from config.units import parse_bytes, parse_dollars, parse_seconds
 
 

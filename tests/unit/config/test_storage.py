@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from config.schema import ServerSettings, Settings, StorageSettings
+from config.schema import Settings
 from config.secrets import SecretMissing, SecretRef
+from config.server import ServerSettings
 from config.storage import Bucket, database_url, media_place, with_data_folder
+from config.storage_settings import StorageSettings
 
 
 def test_the_data_folder_takes_database_and_secret_along(tmp_path: Path) -> None:

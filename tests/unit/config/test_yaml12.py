@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.nodes import Mapping, Unreadable, plain
 from config.problems import ConfigErrors
-from config.yaml12 import MAX_BYTES, Mapping, Unreadable, plain, read, read_on
+from config.yaml12 import MAX_BYTES, read, read_on
 
 
 def value(text: str) -> Any:

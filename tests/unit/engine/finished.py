@@ -103,7 +103,7 @@ class Shelves:
         self.kept[id] = (format, data, request_id)
         return Stored(id, len(data))
 
-    def url(self, id: str, base_url: str, *, now: datetime) -> str:
+    async def link(self, id: str, base_url: str, *, now: datetime) -> str:
         return f"{base_url}/media/{id}"
 
 

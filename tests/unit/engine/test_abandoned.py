@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from gateway.engine.abandoned import abandon
 from gateway.errors import Unavailable
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.records import AttemptEnd, AttemptState
+from gateway.ledger.records import AttemptEnd, AttemptState, RequestEnd
 from gateway.quota.holds import Hold, State
 from gateway.quota.keeper import Keeper
 from gateway.quota.store import QuotaStore
@@ -32,8 +33,8 @@ class _Books:
         self.told.append(ends)
 
 
-async def _abandon(books: _Books) -> int:
-    return await abandon(cast(Keeper, books), cast(Ledger, books), cast(QuotaStore, books))
+async def _abandon(books: _Books, *requests: RequestEnd) -> int:
+    return await abandon(cast(Keeper, books), cast(Ledger, books), cast(QuotaStore, books), requests)
 
 
 async def test_each_is_unknown_in_the_ledger_before_the_store_hears_of_it() -> None:
@@ -48,6 +49,17 @@ async def test_each_is_unknown_in_the_ledger_before_the_store_hears_of_it() -> N
         ("req_1/1", State.UNKNOWN),
         ("req_2/1", State.UNKNOWN),
     ]
+
+
+async def test_requests_get_their_last_row_in_the_same_step_and_without_calls_too() -> None:
+    end = RequestEnd("req_1", datetime.now(UTC), 504, "killed_in_flight", "p", 1, 0, None, 3)
+    books = _Books("req_1/1")
+    assert await _abandon(books, end) == 1
+    entries, _ = books.told
+    assert entries[1:] == (end,)
+    finishing = _Books()
+    assert await _abandon(finishing, end) == 0
+    assert finishing.told == [(end,)]
 
 
 @pytest.mark.parametrize(("rids", "away"), [((), False), (("req_1/1",), True)])

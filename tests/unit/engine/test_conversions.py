@@ -55,7 +55,7 @@ def start(room: Conversions, work: Work, number: int, pixels: int = 10) -> async
 
 async def until(happened: object) -> None:
     assert callable(happened)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while not happened():
             await asyncio.sleep(0.002)
 

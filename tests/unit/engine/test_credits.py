@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -47,20 +46,6 @@ LIMITS: dict[str, Limit] = {
     "key": Limit(Scope.key("p:1", "p:1/ci"), SPEND, 100, "month"),
     "user": Limit(USER, SPEND, 100, "day"),
 }
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest) -> str:
-    if request.param == "postgresql":
-        return str(request.getfixturevalue("postgres_database"))
-    return "sqlite:///imagegate.db"
-
-
-@pytest.fixture
-async def ledger(database: str, tmp_path: Path) -> AsyncIterator[Ledger]:
-    opened = await Ledger.open(database, tmp_path)
-    yield opened
-    await opened.close()
 
 
 class Kept:

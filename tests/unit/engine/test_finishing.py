@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
+from gateway.engine import pictures as pictures_room
+from gateway.engine.conversions import Conversions
 from gateway.engine.finishing import Finishing
+from gateway.engine.pictures import Pictures
 from gateway.errors import GatewayError
 from gateway.images.fitted import Adjustment, Finish, How
 from gateway.media.spool import Spool, SpoolFailed, SpoolRoom
+from gateway.media.store import Stored
 from tests.unit.engine.finished import (
     USAGE,
     Shelves,
@@ -30,14 +36,6 @@ from tests.unit.engine.finished import (
 )
 
 FROM_PNG = Adjustment("output_format", "webp", How.EMULATED, "png")
-
-
-@pytest.fixture(params=[10_000_000, 5_000], ids=["memory", "disk"])
-async def room(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SpoolRoom]:
-    made = SpoolRoom(memory=request.param, max_answer=10_000_000, directory=str(tmp_path))
-    yield made
-    assert made.in_memory == 0
-    made.close()
 
 
 async def test_an_answer_that_is_right_goes_out_untouched(room: SpoolRoom) -> None:
@@ -117,6 +115,44 @@ async def test_only_what_must_be_another_picture_is_touched(room: SpoolRoom) -> 
     got = json.loads(await read(finished.body))
     assert got["data"][0] == told["data"][0]  # type: ignore[index]
     assert picture_in(got["data"][1]).format == "WEBP"
+
+
+def moving(format: str, frames: int) -> bytes:
+    drawings = [Image.new("RGB", (64, 48), (80 * number, 9, 9)) for number in range(frames)]
+    out = io.BytesIO()
+    more = {"save_all": True, "append_images": drawings[1:]} if frames > 1 else {}
+    drawings[0].save(out, format.upper(), **more)
+    return out.getvalue()
+
+
+class Room(Conversions):
+    """Keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.asked: list[int] = []
+
+    async def run_on(self, load: Any, work: Any, *, pixels: int, deadline: float) -> Any:
+        self.asked.append(pixels)
+        return await super().run_on(load, work, pixels=pixels, deadline=deadline)
+
+
+@pytest.mark.parametrize(
+    ("source", "to", "frames", "counted"),
+    [("gif", "webp", 3, 3), ("webp", "gif", 3, 3), ("avif", "webp", 3, 3), ("gif", "png", 3, 1),
+     ("gif", "webp", 1, 1), ("webp", "gif", 1, 1), ("png", "webp", 1, 1)],
+)  # fmt: skip
+async def test_room_is_asked_for_every_frame_that_is_kept(
+    room: SpoolRoom, source: str, to: str, frames: int, counted: int
+) -> None:
+    conversions = Room()
+    told = document(item(moving(source, frames)), output_format=source)
+    finished = await Finishing(Pictures(room, conversions)).whole(
+        [await received(room, told)], order(Finish(format=to, pixels=(40, 30), fit="cover"))
+    )
+    assert conversions.asked == [(64 * 48 + 40 * 30) * counted]
+    made = picture_in(json.loads(await read(finished.body))["data"][0])
+    assert (made.format, getattr(made, "n_frames", 1)) == (to.upper(), counted)
 
 
 async def test_a_picture_that_came_as_asked_is_no_emulation(room: SpoolRoom) -> None:
@@ -237,6 +273,52 @@ async def test_a_providers_link_is_rehosted_or_passed_on(room: SpoolRoom) -> Non
         [await received(room, told)], order(Finish(format="gif"), as_url=True)
     )
     assert json.loads(await read(converted.body))["data"] == [{"url": "https://images.example/media/1.gif"}]
+
+
+async def test_f61_a_fetched_picture_is_whole_where_the_media_store_fails_half_way(room: SpoolRoom) -> None:
+    page = drawn(size=(300, 300))
+    told = document({"url": LINK}, size=None, output_format=None)
+    finished = await Finishing(pictures(room, Shelves(full=True), {LINK: page})).whole(
+        [await received(room, told)], order(as_url=True)
+    )
+    assert json.loads(await read(finished.body))["data"] == [{"b64_json": base64.b64encode(page).decode()}]
+    assert finished.adjustments == [Adjustment("response_format", "url", How.MAPPED, "b64_json")]
+    finished.body.close()
+    assert room.in_memory == 0
+
+
+class Silent(Shelves):
+    """A media store that takes bytes and never says a word."""
+
+    async def put(self, chunks: AsyncIterator[bytes], format: str, *, request_id: str) -> Stored:
+        async for _ in chunks:
+            pass
+        await asyncio.sleep(60)
+        raise AssertionError
+
+
+async def test_f61_a_media_store_that_says_nothing_holds_nobody_up_beyond_the_deadline(
+    room: SpoolRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures_room, "_STORING", 0.1)
+    told = document(item(drawn()))
+    async with asyncio.timeout(30):
+        finished = await Finishing(pictures(room, Silent())).whole(
+            [await received(room, told)], order(as_url=True, seconds=0.2)
+        )
+    assert json.loads(await read(finished.body)) == told
+    assert finished.adjustments == [Adjustment("response_format", "url", How.MAPPED, "b64_json")]
+
+
+async def test_a_fetched_picture_is_whole_where_it_cannot_be_converted(room: SpoolRoom) -> None:
+    page = drawn(size=(300, 300))
+    broken = page[:-400] + bytes(388) + page[-12:]
+    told = document({"url": LINK}, size=None, output_format=None)
+    finished = await Finishing(pictures(room, web={LINK: broken})).whole(
+        [await received(room, told)], order(Finish(format="webp"))
+    )
+    assert json.loads(await read(finished.body))["data"] == [{"b64_json": base64.b64encode(broken).decode()}]
+    assert finished.adjustments == [Adjustment("output_format", "webp", How.DROPPED, "png")]
 
 
 @pytest.mark.parametrize(

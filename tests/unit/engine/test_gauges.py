@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
+from time import perf_counter
 from typing import cast
 
 from config.own_catalog import catalog_of
@@ -15,6 +17,7 @@ from gateway.quota.outcomes import Standing
 from gateway.quota.store import QuotaStore
 from gateway.quota.terms import Limit
 from gateway.routing import directory
+from gateway.routing.retry_budget import RetrySpend
 from gateway.routing.watch import Watch
 from gateway.telemetry import gauges
 from gateway.telemetry.gauges import Board
@@ -57,11 +60,13 @@ class Store:
         ]
 
 
-def made(store: Store, *keys: str) -> tuple[Gauges, Board]:
+def made(store: Store, *keys: str, spend: RetrySpend | None = None) -> tuple[Gauges, Board]:
     board, catalog = Board(), catalog_of(SETTINGS)
     models = directory.build(SETTINGS, catalog, {})
     book, watch = LimitBook(SETTINGS, catalog), Watch(BreakerSettings())
-    return Gauges(board, models, book, cast(QuotaStore, store), watch, keys), board
+    return Gauges(
+        board, models, book, cast(QuotaStore, store), watch, spend or RetrySpend(Decimal(0)), keys
+    ), board
 
 
 async def test_budgets_are_told_in_dollars_and_all_limits_as_shares() -> None:
@@ -91,7 +96,7 @@ async def test_a_store_that_is_away_is_told_of_and_no_old_figures_stay() -> None
     store.away = True
     await gauging.look()
     assert board.read(gauges.LIMITS_READABLE) == [(0, {})]
-    assert board.read(gauges.BUDGET_LIMIT) == ()
+    assert board.read(gauges.BUDGET_LIMIT) == []
     assert board.read(gauges.PROVIDER_STATE)
 
 
@@ -101,3 +106,25 @@ async def test_many_readers_ask_the_store_once() -> None:
     for _ in range(5):
         await gauging.look()
     assert store.asked == 1
+
+
+async def test_the_used_share_of_the_budget_for_repeating_is_told() -> None:
+    spend = RetrySpend(Decimal("0.01"))
+    spend.settled(1_000_000, perf_counter())
+    spend.take(2_500, perf_counter())
+    gauging, board = made(Store(), spend=spend)
+    await gauging.look()
+    assert board.read(gauges.RETRY_SPEND) == [(0.25, {})]
+
+
+async def test_which_configuration_is_in_force_stays_told_when_limits_are_looked_at() -> None:
+    gauging, board = made(Store())
+    board.config_stands(version="1.2", digest="abc", applied_at=1.5, refused=True, pending=2)
+    await gauging.look()
+    assert board.read(gauges.CONFIG_INFO) == [(1, {"digest": "abc", "version": "1.2"})]
+    assert board.read(gauges.CONFIG_APPLIED_AT) == [(1.5, {})]
+    assert board.read(gauges.CONFIG_REFUSED) == [(1, {})]
+    assert board.read(gauges.CONFIG_RESTART_PENDING) == [(2, {})]
+    board.config_stands(version="1.2", digest="def", applied_at=2.5, refused=False, pending=0)
+    assert board.read(gauges.CONFIG_INFO) == [(1, {"digest": "def", "version": "1.2"})]
+    assert board.read(gauges.CONFIG_REFUSED) == [(0, {})]

@@ -16,7 +16,7 @@ from PIL import Image
 
 from config.catalog import CatalogModel, load_catalog
 from config.inputs import Mask
-from config.schema import FetchSettings
+from config.media import FetchSettings
 from gateway.engine.inputs import materialise
 from gateway.errors import GatewayError, InvalidRequest, Unavailable
 from gateway.images.call import UNSEEN, ImageCall, InputSize
@@ -203,7 +203,7 @@ async def test_all_pictures_of_a_call_together_are_bounded(
 async def test_a_server_that_drips_is_given_up_in_time(server: FileServer, uploads: Uploads) -> None:
     server.pages["/slow"] = drips(picture(), 0.05)
     fetch = GuardedFetch(FetchSettings(private_origins=[server.origin], timeout=0.3))
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(15):
         refused = await refusal(edit(InputRef(f"{server.origin}/slow")), fetch, uploads)
     assert refused.code == "image_not_fetched"
     await fetch.aclose()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
@@ -56,20 +55,6 @@ class Clock:
 
     def __call__(self) -> int:
         return self.now
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest) -> str:
-    if request.param == "postgresql":
-        return str(request.getfixturevalue("postgres_database"))
-    return "sqlite:///imagegate.db"
-
-
-@pytest.fixture
-async def ledger(database: str, tmp_path: Path) -> AsyncIterator[Ledger]:
-    opened = await Ledger.open(database, tmp_path)
-    yield opened
-    await opened.close()
 
 
 def scopes(project: str, key: str, user: str | None, model: str) -> list[tuple[Scope, Rule]]:
@@ -290,8 +275,8 @@ async def test_what_the_reaper_makes_unknown_is_unknown_in_the_ledger_too(ledger
 async def test_epochs_are_the_ledgers(ledger: Ledger) -> None:
     record = LedgerRecord(ledger, rules, Calendar)
     assert await record.epoch() is None
-    assert await record.begin_epoch("run") == Epoch(1, "run")
-    assert await record.epoch() == Epoch(1, "run")
+    assert await record.begin_epoch("run") == Epoch(1, "run", ledger.instance_id)
+    assert await record.epoch() == Epoch(1, "run", ledger.instance_id)
 
 
 async def test_the_hold_of_a_row_is_read_back_as_it_was(ledger: Ledger) -> None:

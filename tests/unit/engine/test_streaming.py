@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 
 import pytest
 
@@ -24,14 +23,6 @@ from tests.unit.engine.finished import USAGE, document, drawn, item, order, pict
 
 COMPLETED = "image_generation.completed"
 PARTIAL = "image_generation.partial_image"
-
-
-@pytest.fixture(params=[10_000_000, 5_000], ids=["memory", "disk"])
-async def room(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SpoolRoom]:
-    made = SpoolRoom(memory=request.param, max_answer=10_000_000, directory=str(tmp_path))
-    yield made
-    assert made.in_memory == 0
-    made.close()
 
 
 def event(kind: str, picture: bytes, *, named: bool = True, **fields: object) -> bytes:

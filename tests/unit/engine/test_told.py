@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from config.schema import provider_types
-from gateway.engine.told import SYSTEMS, Ending
+from config.accounts.kinds import provider_types
+from gateway.engine.told import SYSTEMS, Ending, tokens_of
 from gateway.errors import InternalError
+from gateway.images.amounts import Usage
 from providers.base import Certainty, Kind, ProviderError
 
 
@@ -22,3 +23,13 @@ def test_an_end_is_one_word_of_ours() -> None:
     assert (ending.outcome, ending.certainty) == ("internal", None)
     ending.failed(InternalError("private words"))
     assert "private" not in ending.outcome
+
+
+def test_tokens_are_told_by_modality_and_their_sum_is_what_was_billed() -> None:
+    whole = Usage(
+        input_tokens=30, input_text_tokens=10, input_image_tokens=20, output_tokens=5, output_image_tokens=5
+    )
+    assert list(tokens_of(whole)) == [("input", "text", 10), ("input", "image", 20), ("output", "image", 5)]
+    bare = Usage(input_tokens=30, output_tokens=5)
+    assert list(tokens_of(bare)) == [("input", "any", 30), ("output", "image", 5)]
+    assert list(tokens_of(Usage())) == []

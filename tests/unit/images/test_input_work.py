@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from config.catalog import Inputs
+from config.inputs import Inputs
 from gateway.images.call import UNSEEN, InputSize
 from gateway.images.fitted import Adjustment, How
 from gateway.images.input_work import input_adjustments

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.images.amounts import NanoDollars, Usage
 from gateway.images.pricing import Delivered
-from gateway.images.settlement import CostSource, drifts, settle
+from gateway.images.settlement import CostSource, drifts, settle, settle_failed
 from tests.unit.images.priced import DAY, call, entry, model, price_of, ranged, version
 
 GPT_IMAGE_2 = entry("gpt-image-2")
@@ -137,3 +137,11 @@ def test_an_answer_without_a_picture_costs_what_it_says_whatever_the_prices_are(
         found = settle(price, Delivered(0, cost=NanoDollars(60_000_000)), cost_source=cost_source)
         assert (found.cost, found.flags) == (60_000_000, ("provider_cost",))
     assert settle(price, Delivered(0, cost=NanoDollars(0))).cost == 0
+
+
+def test_a_failure_that_is_billed_costs_what_was_expected_and_says_so() -> None:
+    charge = settle_failed("2026-04-21", HELD)
+    assert charge is not None
+    assert (charge.cost, charge.price_version) == (HELD.expected, "2026-04-21")
+    assert charge.flags == ("estimated", "billed_on_error")
+    assert settle_failed(None, None) is None

@@ -169,7 +169,7 @@ async def failure(provider: Provider, request: ImageRequest, deadline: float = 5
     raise AssertionError("the call succeeded")
 
 
-async def eventually(true: Callable[[], bool], seconds: float = 2.0) -> None:
+async def eventually(true: Callable[[], bool], seconds: float = 15.0) -> None:
     ends = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < ends, "it did not become true in time"

@@ -62,6 +62,17 @@ def test_what_an_extra_call_did_not_cost_is_given_back() -> None:
     assert spend.allows(PICTURE, 61.0)
 
 
+def test_how_much_of_the_share_is_spent_is_told() -> None:
+    spend = RetrySpend(Decimal("0.01"))
+    assert spend.used(0.0) == 0
+    spend.take(PICTURE, 0.0)
+    assert spend.used(0.0) == 1, "of nothing, all"
+    for _ in range(200):
+        spend.settled(PICTURE, 1.0)
+    assert spend.used(1.0) == 0.5
+    assert spend.used(100_000.0) == 0
+
+
 def test_an_unknown_price_is_not_nothing() -> None:
     spend = RetrySpend(Decimal("0.01"))
     for _ in range(10_000):

@@ -9,42 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.routing.attempt_time import attempt_seconds
-from gateway.routing.cooldowns import MOST, Cooldowns, duration, hints
+from gateway.routing.cooldowns import MOST, Cooldowns
 from gateway.routing.latency import Latencies, Sketch
 from gateway.routing.names import Shape, TargetName
 from gateway.routing.windows import Decayed, WindowSum
 
 A, B = TargetName("a/m"), TargetName("b/m")
 MEDIUM, HIGH = Shape("m", "1024x1024", "medium"), Shape("m", "1024x1024", "high")
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("1s", 1.0), ("6m0s", 360.0), ("20ms", 0.02), ("1.5s", 1.5), ("1h2m3s", 3723.0), ("12", 12.0),
-        ("٣", None), ("0.5", 0.5), ("", None), ("soon", None), ("1s later", None), ("-1", None),
-    ],
-)  # fmt: skip
-def test_durations_as_providers_write_them(text: str, seconds: float | None) -> None:
-    assert duration(text) == (seconds if seconds is None else pytest.approx(seconds))
-
-
-@given(st.text(max_size=60))
-def test_no_header_is_too_odd_to_be_read(text: str) -> None:
-    found = duration(text)
-    assert found is None or found >= 0
-
-
-def test_what_has_run_out_says_until_when() -> None:
-    headers = {
-        "x-ratelimit-remaining-requests": "0",
-        "x-ratelimit-reset-requests": "6m0s",
-        "x-ratelimit-remaining-tokens": "0",
-        "x-ratelimit-reset-tokens": "nobody knows",
-        "x-ratelimit-remaining-images": "3",
-        "x-ratelimit-reset-images": "1s",
-    }
-    assert dict(hints(headers)) == {"requests": 360.0}
 
 
 def test_the_longest_cooldown_holds_and_none_is_cut_short() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from config.catalog import CatalogModel, ListedSizing, load_catalog
+from config.catalog import CatalogModel, load_catalog
+from config.sizing import ListedSizing
 from gateway.caller import Caller
 from gateway.errors import InvalidRequest
 from gateway.images.call import ImageCall
