@@ -119,8 +119,11 @@ class Gateway:
 
     @property
     def grace(self) -> float:
-        """Seconds from the signal to the end of the process, at most."""
-        return grace_of(self.settings.server.drain, self.settings.routing)
+        """Seconds from the signal to the end of the process, at most. Where none is set, calls of versions
+        that gave them more time have it."""
+        drain = self.settings.server.drain
+        by_deadline = grace_of(drain, self.settings.routing)
+        return by_deadline if drain.grace is not None else max(by_deadline, self._lasting.retirement.remaining)
 
     @property
     def ledger(self) -> Ledger:

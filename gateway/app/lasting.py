@@ -67,7 +67,7 @@ class Lasting:
     def expect(self, new: Draft, before: Draft) -> None:
         """The counters are kept for the limits of ``new``, so that they can learn what was spent under them
         before they hold."""
-        longest = before.settings.routing.longest_call
+        longest = max(before.settings.routing.longest_call, self.retirement.remaining)
         self.keeping.reconfigured(new.book, new.settings.organization.unknown, longest)
 
     def follow(self, new: Draft) -> None:

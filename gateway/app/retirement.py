@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import Protocol
 
 import structlog
@@ -22,14 +23,22 @@ class Retirement:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
+        self._until = float("-inf")
 
     def __len__(self) -> int:
         return len(self._tasks)
 
+    @property
+    def remaining(self) -> float:
+        """Seconds for which calls of older versions may still run."""
+        return max(self._until - monotonic(), 0.0)
+
     def close_later(self, parts: Sequence[Closable], seconds: float) -> None:
-        """In their order."""
+        """In their order, when the version that goes now has no call any more: its last ones go on for so
+        many seconds. Nor has one before it, which may have used the same parts and more time."""
+        self._until = max(self._until, monotonic() + seconds)
         if parts:
-            task = asyncio.create_task(self._close(parts, seconds), name="retire")
+            task = asyncio.create_task(self._close(parts, self.remaining), name="retire")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 

@@ -31,6 +31,18 @@ async def test_parts_are_closed_in_their_order_when_their_time_has_come() -> Non
     assert closed == ["a", "b", "later"]
 
 
+async def test_a_part_outlasts_the_calls_of_every_version_that_used_it() -> None:
+    closed: list[str] = []
+    retirement = Retirement()
+    retirement.close_later([], 60)  # the next version uses it as well
+    retirement.close_later([Part("shared", closed)], 0)
+    await asyncio.sleep(0.05)
+    assert closed == []
+    assert 50 < retirement.remaining <= 60
+    await retirement.aclose()
+    assert closed == ["shared"]
+
+
 async def test_one_that_cannot_be_closed_keeps_nothing_else_open() -> None:
     closed: list[str] = []
 
