@@ -82,7 +82,7 @@ async def measure(projects: int, changes: int) -> None:
         read = partial(_read, file, folder / "data")
         loaded = read()
         async with open_gateway(loaded) as gateway:
-            reloading = Reloading(gateway, read, loaded, loaded.sources.signature())
+            reloading = Reloading(gateway, read, loaded)
             stalls = Stalls()
             async with stalls.watched():
                 await asyncio.sleep(1)

@@ -233,5 +233,24 @@ def _matching(pattern: str, file: str) -> list[str]:
         if not os.path.exists(full):
             raise ValueError(f"there is no file {quoted(pattern)} beside this one")
         return [full]
+    _look_into(_fixed_part(full))
     names = glob.glob(pattern, root_dir=folder or None)
     return sorted(full for name in names if not os.path.isdir(full := os.path.join(folder, name)))
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folder that a pattern looks into, as far as its name has no magic."""
+    while glob.has_magic(pattern):
+        pattern = os.path.dirname(pattern)
+    return pattern or os.curdir
+
+
+def _look_into(folder: str) -> None:
+    """Raises ValueError for a folder that cannot be listed: ``glob`` would find nothing there, and the teams
+    whose files these are would have no keys any more. One that is not there has no files."""
+    try:
+        os.scandir(folder).close()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ValueError(f"the folder {quoted(folder)} cannot be listed: {error.strerror}") from None

@@ -47,6 +47,8 @@ __all__ = ["ConfigErrors", "Loaded", "Problem", "load"]
 
 DEFAULT = "default.yaml"
 
+_EMPTY = sha256().digest()
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -57,7 +59,8 @@ class Loaded:
     message``; ``unset`` are references to secrets that do not exist here and now, ``extras`` what needs an
     optional package that is not installed here: only the models that need them miss either. ``files`` are all
     that were read, the main one first; none for the embedded default. ``digest`` is of their contents: the
-    same for the same files, wherever they lie; ``sources`` is all that was read, secrets included.
+    same for the same files, wherever they lie; ``sources`` is all that was read, secrets included. ``empty``
+    are the files without a single byte.
     """
 
     settings: Settings
@@ -69,6 +72,7 @@ class Loaded:
     files: list[str] = field(default_factory=list)
     digest: str = ""
     sources: Sources = field(default_factory=Sources)
+    empty: list[str] = field(default_factory=list)
 
 
 def load(path: Path | None, *, environ: Mapping[str, str] | None = None, today: date | None = None) -> Loaded:
@@ -95,6 +99,7 @@ def load(path: Path | None, *, environ: Mapping[str, str] | None = None, today: 
         files=assembled.files,
         digest=sha256(b"".join(assembled.hashes)).hexdigest()[:12],
         sources=sources | secret_files(settings, base),
+        empty=[name for name, each in zip(assembled.files, assembled.hashes, strict=False) if each == _EMPTY],
     )
 
 

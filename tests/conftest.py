@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any, TypeVar
 
 import hypothesis
 import pytest
+import structlog
 
+from gateway.telemetry import log
 from tests import gateway_process, redis_groups, servers
 from tests.gateway_process import Gateway
 from tests.redis_groups import Clustered, Watched
@@ -56,6 +59,22 @@ def obtain(server: Callable[[], AbstractContextManager[T]], stack: ExitStack) ->
         return stack.enter_context(server())
     except servers.NotObtainable as missing:
         pytest.skip(f"{NOT_TESTED}{missing}")
+
+
+@pytest.fixture(autouse=True)
+def own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Commands configure the logs of their process; here that is the whole test run's."""
+
+    def configure(level: str = "INFO") -> None:
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(level),
+            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        )
+
+    structlog.reset_defaults()
+    monkeypatch.setattr(log, "configure", configure)
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

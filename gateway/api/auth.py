@@ -54,7 +54,7 @@ class _Remembered:
 
 class Authenticator:
     """``pepper`` is the secret under which stored keys are hashed, ``base`` the folder that relative
-    ``file:`` references start from."""
+    ``file:`` references start from, ``failed`` what is known of addresses that were wrong before."""
 
     def __init__(
         self,
@@ -64,11 +64,12 @@ class Authenticator:
         base: Path | None = None,
         environ: Mapping[str, str] | None = None,
         clock: Callable[[], float] = monotonic,
+        failed: FailedKeys | None = None,
     ) -> None:
         self._keystore = keystore
         self._pepper = pepper
         self._clock = clock
-        self._failed = FailedKeys(clock)
+        self._failed = failed or FailedKeys(clock)
         self._projects = {project.project_id: project for project in settings.organization.projects}
         self._tags = frozenset(settings.organization.tags)
         self._declared: dict[str, Caller] = {}

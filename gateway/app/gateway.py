@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from config.drain import grace_of
 from config.lasting import lasting_secrets, waiting, with_lasting
 from config.loader import Loaded
-from config.references import Seen
+from config.references import Seen, seen
 from config.schema import Settings
 from gateway.api.config_stands import ConfigStands, InForce
 from gateway.app.drafts import authorities, draft
@@ -72,24 +72,31 @@ class Gateway:
         new = draft(effective, self._lasting.lines, before)
         version = at_work(new, self._lasting)
         self._lasting.expect(new, before)
-        is_counted = await self._counted()
+        try:
+            is_counted = await self._counted()
+        except BaseException:
+            self._lasting.expect(before, before)
+            raise
         # From here on nothing waits and nothing fails.
         self._lasting.follow(new)
         self._version = version
         self._lasting.retire(before, new)
         if not is_counted:
+            if self._recount is not None:
+                self._recount.cancel()
             self._recount = asyncio.create_task(self._count_when_possible(), name="recount")
         number = self.config.now.version + 1
         self.config.now = ConfigStands(number, loaded.digest, loaded.origin, datetime.now(UTC), because, late)
         self._tell_metrics()
         return self.config.now
 
-    def serves_with(self, loaded: Loaded, secrets: Seen) -> bool:
-        """Whether ``loaded`` is what is in force, down to its ``secrets`` and certificates."""
+    def serves_with(self, loaded: Loaded) -> bool:
+        """Whether ``loaded`` is what is in force, down to its secrets and certificates; but for what lasts,
+        which stays as it is."""
         now = self._version.draft
         return (
             self.config.now.digest == loaded.digest
-            and now.secrets == secrets
+            and now.secrets == seen(with_lasting(loaded.settings, self._started_with), loaded.base)
             and now.authorities == authorities(loaded)
         )
 
@@ -113,6 +120,11 @@ class Gateway:
         return self._version.draft.settings
 
     @property
+    def loaded(self) -> Loaded:
+        """What the newest version was read as."""
+        return self._version.draft.loaded
+
+    @property
     def secrets(self) -> Seen:
         """What the references of the newest version led to when it was made."""
         return self._version.draft.secrets
@@ -122,8 +134,8 @@ class Gateway:
         """Seconds from the signal to the end of the process, at most. Where none is set, calls of versions
         that gave them more time have it."""
         drain = self.settings.server.drain
-        by_deadline = grace_of(drain, self.settings.routing)
-        return by_deadline if drain.grace is not None else max(by_deadline, self._lasting.retirement.remaining)
+        grace = grace_of(drain, self.settings.routing)
+        return grace if drain.grace is not None else max(grace, self._lasting.retirement.remaining)
 
     @property
     def ledger(self) -> Ledger:
@@ -184,8 +196,8 @@ class Gateway:
     async def _count_when_possible(self) -> None:
         while True:  # the store tells nobody that it is back
             await asyncio.sleep(RECOUNT_SECONDS)
-            if await self._counted():
-                return
+            with suppress(Unavailable):
+                return await self._lasting.keeping.counted()
 
     def _tell_metrics(self) -> None:
         now = self.config.now

@@ -14,6 +14,7 @@ from config.drain import MARGIN_SECONDS
 from config.loader import Loaded
 from config.storage import database_url, quota_url
 from gateway.api.config_stands import InForce
+from gateway.api.failed_keys import FailedKeys
 from gateway.api.operators import is_private
 from gateway.app.drafts import Draft, draft
 from gateway.app.retirement import Retirement
@@ -51,6 +52,7 @@ class Lasting:
     pepper: bytes
     media: MediaStore
     ledger: Ledger
+    failed_keys: FailedKeys
     keeping: Keeping
     alerts: Alerts
     room: SpoolRoom
@@ -139,6 +141,7 @@ async def open_lasting(
                 pepper=pepper,
                 media=media,
                 ledger=ledger,
+                failed_keys=FailedKeys(),
                 keeping=keeping,
                 alerts=alerts,
                 room=room,

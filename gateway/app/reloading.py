@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from time import monotonic
 
 import structlog
 
@@ -26,20 +27,24 @@ from gateway.telemetry import meters
 
 LOOK_SECONDS = 1.0
 
+AGAIN_SECONDS = 30.0
+"""After which what was refused is tried again: a volume may have been away, and say nothing of its return."""
+
 _log = structlog.get_logger("imagegate.config")
 
 
 class Reloading:
     """One per process. ``load`` reads the configuration as at the start, command line included; ``loaded`` is
-    what it gave then, and ``signature`` its sources' from before anything of it was used."""
+    what it gave then."""
 
-    def __init__(
-        self, gateway: Gateway, load: Callable[[], Loaded], loaded: Loaded, signature: Signature
-    ) -> None:
+    def __init__(self, gateway: Gateway, load: Callable[[], Loaded], loaded: Loaded) -> None:
         self._gateway = gateway
         self._load = load
         self._sources = loaded.sources
-        self._signature = signature
+        self._signature: Signature | None = None
+        """Of the sources before they were read; None: some were not known before, and may have changed since
+        without anybody seeing it. Then all is read once more."""
+        self._read = float("-inf")
         self._one_at_a_time = asyncio.Lock()
 
     @property
@@ -50,28 +55,20 @@ class Reloading:
         """Read everything anew, and serve with it from the next request on. What cannot be served with is
         refused, and the answer says why. Raises nothing."""
         async with self._one_at_a_time:
-            # Before it is read: what changes while it is read is read once more.
-            self._signature = await asyncio.to_thread(self._sources.signature)
             try:
-                loaded = await asyncio.to_thread(self._load)
-            except ConfigErrors as errors:
-                self._sources |= errors.sources
-                return self._refused([str(problem) for problem in errors.problems])
+                return await self._read_anew(because)
+            except GatewayError as error:
+                reason = error.message
             except (OSError, ValueError, LookupError) as error:
-                return self._refused([str(error)])
-            if loaded.sources != self._sources:
-                self._signature = await asyncio.to_thread(loaded.sources.signature)
-                self._sources = loaded.sources
-            found = seen(loaded.settings, loaded.base)
-            if lost := _lost(found, self._gateway.secrets):
-                return self._refused(lost)
-            if self._gateway.serves_with(loaded, found):
-                return self._unchanged()
-            return await self._taken_over(loaded, because)
+                reason = str(error)
+            except Exception as error:
+                _log.exception("config_not_taken_over")
+                reason = f"imagegate failed at it ({type(error).__name__}); its log says where"
+            return self._refused([reason], because)
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        """Changes are taken over while this is open."""
+        """Changes are taken over while this is open and ``server.watch`` is on."""
         watching = asyncio.create_task(self._watch(), name="watch-config")
         try:
             yield
@@ -80,31 +77,47 @@ class Reloading:
             await asyncio.gather(watching, return_exceptions=True)
 
     async def _watch(self) -> None:
-        before = self._signature
+        before: Signature | None = None
         while True:
             await asyncio.sleep(LOOK_SECONDS)
+            if not self._gateway.settings.server.watch:
+                continue
             try:
                 now = await asyncio.to_thread(self._sources.signature)
                 # A file that is just being written is left to be finished.
-                if now != self._signature and now == before:
+                if now == before and (now != self._signature or self._is_to_be_tried_again):
                     await self.reload("files")
                 before = now
             except Exception:
                 _log.exception("config_not_watched")
 
-    async def _taken_over(self, loaded: Loaded, because: str) -> ConfigStands:
+    @property
+    def _is_to_be_tried_again(self) -> bool:
+        return self.stands.refused is not None and monotonic() - self._read >= AGAIN_SECONDS
+
+    async def _read_anew(self, because: str) -> ConfigStands:
+        self._read = monotonic()
+        # Before it is read: what changes while it is read is read once more.
+        self._signature = await asyncio.to_thread(self._sources.signature)
         try:
-            stands = await self._gateway.take_over(loaded, because)
-        except GatewayError as error:
-            return self._refused([error.message])
-        except (OSError, ValueError, LookupError) as error:
-            return self._refused([str(error)])
-        except Exception as error:
-            _log.exception("config_not_taken_over")
-            return self._refused([f"imagegate failed at it ({type(error).__name__}); its log says where"])
+            loaded = await asyncio.to_thread(self._load)
+        except ConfigErrors as errors:
+            self._sources |= errors.sources
+            return self._refused([str(problem) for problem in errors.problems], because)
+        if loaded.sources != self._sources:
+            self._sources, self._signature = loaded.sources, None
+        found = await asyncio.to_thread(seen, loaded.settings, loaded.base)
+        if lost := [*_emptied(loaded, self._gateway.loaded), *_lost(found, self._gateway.secrets)]:
+            return self._refused(lost, because)
+        if self._gateway.serves_with(loaded):
+            return self._unchanged()
+        return await self._taken_over(loaded, because)
+
+    async def _taken_over(self, loaded: Loaded, because: str) -> ConfigStands:
+        stands = await self._gateway.take_over(loaded, because)
         meters.config_reloads.add(1, {"outcome": "applied"})
         _log.info("config_applied", version=stands.version, digest=stands.digest, because=because)
-        for warning in loaded.warnings:
+        for warning in (*loaded.warnings, *loaded.unset, *loaded.extras):
             _log.warning("config", detail=warning)
         if stands.waiting:
             _log.warning("config_waits_for_restart", settings=list(stands.waiting))
@@ -117,11 +130,24 @@ class Reloading:
             self._gateway.keep(replace(self.stands, refused=None))
         return self.stands
 
-    def _refused(self, problems: Sequence[str]) -> ConfigStands:
+    def _refused(self, problems: Sequence[str], because: str) -> ConfigStands:
+        before = self.stands.refused
+        if because == "files" and before is not None and before.problems == tuple(problems):
+            return self.stands  # what was read once more: it has been told
         meters.config_reloads.add(1, {"outcome": "refused"})
         _log.error("config_rejected", kept_version=self.stands.version, problems=list(problems))
         self._gateway.keep(replace(self.stands, refused=Refused(datetime.now(UTC), tuple(problems))))
         return self.stands
+
+
+def _emptied(now: Loaded, before: Loaded) -> list[str]:
+    """Files that were not: a writer that has just begun, or a full disk. At a start an empty
+    file is one without settings; here every model and key of it would go."""
+    return [
+        f"{name} is empty; put back what stood there, or leave a comment in it"
+        for name in now.empty
+        if name not in before.empty
+    ]
 
 
 def _lost(now: Seen, before: Seen) -> list[str]:

@@ -88,7 +88,9 @@ def at_work(new: Draft, lasting: Lasting) -> Version:
             directory=new.directory,
             catalog=new.catalog,
             engine=lasting.returning.joining(engine, patience=settings.routing.deadline),
-            authenticator=Authenticator(settings, lasting.ledger.keys, lasting.pepper, new.loaded.base),
+            authenticator=Authenticator(
+                settings, lasting.ledger.keys, lasting.pepper, new.loaded.base, failed=lasting.failed_keys
+            ),
             dry_runs=DryRuns(planning, new.book, keeping.store),
             ready=lasting.ledger.ready,
             running=lasting.running,

@@ -6,8 +6,8 @@ import asyncio
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,6 @@ from config.limits import LimitSettings
 from config.loader import ConfigErrors, Loaded, load
 from config.schema import Settings
 from config.secrets import SecretMissing
-from config.sources import Signature
 from config.storage import with_data_folder
 from gateway import process
 from gateway.api.control import build_control_app
@@ -72,9 +71,8 @@ def serve(
     log.configure()
     read = partial(_settings, config, host, port, data, daily_limit)
     try:
-        loaded = read()
-        signature = loaded.sources.signature()
-        sys.exit(uvloop.run(_serve(loaded, signature, read, embedded=config is None)))
+        with _hangups_wait():
+            sys.exit(uvloop.run(_serve(read(), read, embedded=config is None)))
     except ConfigErrors as errors:
         _refuse(str(errors))
     except (LedgerRefused, SecretMissing, GatewayError, UnsafeStore, OSError, ValueError) as error:
@@ -106,7 +104,18 @@ def _settings(
     return replace(loaded, settings=settings)
 
 
-async def _serve(loaded: Loaded, signature: Signature, read: Callable[[], Loaded], *, embedded: bool) -> int:
+@contextmanager
+def _hangups_wait() -> Iterator[None]:
+    """SIGHUP would end a process that does not listen for it yet. It is delivered when :func:`_on_signals`
+    does, or at the end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+async def _serve(loaded: Loaded, read: Callable[[], Loaded], *, embedded: bool) -> int:
     settings = loaded.settings
     process.tune_allocator()
     files = process.raise_file_limit()
@@ -120,7 +129,7 @@ async def _serve(loaded: Loaded, signature: Signature, read: Callable[[], Loaded
         listener = listen(settings.server.host, settings.server.port)
         async with AsyncExitStack() as stack:
             gateway = await stack.enter_async_context(open_gateway(loaded))
-            reloading = Reloading(gateway, read, loaded, signature)
+            reloading = Reloading(gateway, read, loaded)
             await stack.enter_async_context(_controlled(gateway, reloading, lock))
             server = Server(gateway, listener, connections=settings.server.max_connections)
             stopping = _on_signals(gateway, reloading, server)
@@ -128,8 +137,7 @@ async def _serve(loaded: Loaded, signature: Signature, read: Callable[[], Loaded
             key = await first_key(gateway, data)
             process.settle()
             welcome(gateway, loaded, address, key, embedded=embedded)
-            if settings.server.watch:
-                await stack.enter_async_context(reloading.watched())
+            await stack.enter_async_context(reloading.watched())
             _log.info(f"listening on {address}")
             await _run(gateway, server, stopping)
     finally:
@@ -185,6 +193,7 @@ def _on_signals(gateway: Gateway, reloading: Reloading, server: Server) -> Stopp
         task.add_done_callback(tasks.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     return stopping
 
 

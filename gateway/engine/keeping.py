@@ -63,6 +63,11 @@ class Keeping:
     keeper: Keeper
     _terms: _Terms
 
+    @property
+    def book(self) -> LimitBook:
+        """The limits that the counters are kept for."""
+        return self._terms.book
+
     def reconfigured(self, book: LimitBook, unknown: UnknownSettings, longest_call: float) -> None:
         """Other limits count from now on; :meth:`counted` tells the store what was spent under them. What
         calls of before spend is told by the drift check, and no drift; they last so many seconds at most."""

@@ -186,14 +186,18 @@ class GuardedStore:
     async def credit(self, credits: Credits) -> None:
         await self._inner.credit(credits)
 
+    @property
+    def number(self) -> int | None:
+        return self._inner.number
+
     async def identity(self) -> str | None:
         return await self._inner.identity()
 
     async def newest(self) -> int | None:
         return await self._inner.newest()
 
-    async def claim(self) -> bool:
-        return await self._inner.claim()
+    async def claim(self, *, again: bool = False) -> bool:
+        return await self._inner.claim(again=again)
 
     async def freeze(self, epoch: Epoch) -> None:
         await self._inner.freeze(epoch)

@@ -124,12 +124,14 @@ async def identity(url: str, tag: str = "", now: UrlNow | None = None) -> str | 
     return await _errand(connect(url, tag, now=now), look)
 
 
-async def claim(url: str, name: str, milliseconds: int, tag: str = "", now: UrlNow | None = None) -> bool:
+async def claim(
+    url: str, name: str, milliseconds: int, tag: str = "", now: UrlNow | None = None, *, again: bool = False
+) -> bool:
     """Take a lock that ends by itself, whichever server answers: not through connections that admissions use.
-    Raises :class:`StoreAway`."""
+    ``again`` prolongs one that was taken. Raises :class:`StoreAway`."""
 
     async def take(link: Redis) -> bool:
-        return bool(await link.set(name, "1", nx=True, px=milliseconds))
+        return bool(await link.set(name, "1", nx=not again, xx=again, px=milliseconds))
 
     return await _errand(connect(url, tag, now=now), take)
 

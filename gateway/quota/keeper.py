@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
+from gateway.errors import Unavailable
 from gateway.quota.away import GuardedStore
 from gateway.quota.errors import Rebuilding
 from gateway.quota.holds import Hold, Line
@@ -30,6 +32,10 @@ REAP_SECONDS = 15
 DRIFT_SECONDS = 60
 CATCH_UP_SECONDS = 1
 COLD_SECONDS = 0.5
+CLAIM_SECONDS = 2.0
+CLAIMS = 30
+"""How often, and how many times, a replica that builds says so: one that takes long must not be interrupted
+by the next, and one that is stuck must be."""
 
 _AT_ONCE = frozenset({Measure.REQUESTS, Measure.IMAGES})
 """What counts for good from the moment it is sent."""
@@ -96,6 +102,8 @@ class Keeper:
         self._tell = tell
         self._running: dict[str, Hold] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._compared: int | None = None
+        """The epoch in which the store has all that the ledger says under the limits of this replica."""
 
     def watch(self, hold: Hold) -> None:
         """Keep the lease of an attempt of this replica."""
@@ -132,6 +140,7 @@ class Keeper:
         can be raised and then be added once more by its own settle.
         """
         known = await self._store.open_ids()
+        number = self._store.number
         account = await self._record.account(known.rids, known.as_of)
         ended = {rid: verdict for rid, verdict in account.verdicts.items() if verdict.state.terminal}
         holds = await self._store.find(list(ended))
@@ -140,6 +149,7 @@ class Keeper:
         adopted = await self._store.adopt([each for each in account.open_holds if each.hold.rid not in there])
         await self._store.credit(account.credits)
         drifts = await self._store.raise_to(account.sums, known.as_of)
+        self._compared = number
         # Counters have the requests and images of attempts that have not ended; the ledger's sums do not.
         return [each for each in drifts if each.raised or each.line.measure not in _AT_ONCE], adopted
 
@@ -151,11 +161,26 @@ class Keeper:
         """Build the counters anew from the ledger; None where another replica is at it."""
         if not await self._store.claim():
             return None
+        claiming = asyncio.create_task(self._keep_claim(), name="claim")
+        try:
+            return await self._build()
+        finally:
+            claiming.cancel()
+            await asyncio.gather(claiming, return_exceptions=True)
+
+    async def _keep_claim(self) -> None:
+        for _ in range(CLAIMS):
+            await asyncio.sleep(CLAIM_SECONDS)
+            with suppress(Unavailable):
+                await self._store.claim(again=True)
+
+    async def _build(self) -> Epoch:
         epoch = await self._record.begin_epoch(await self._store.identity(), await self._store.newest())
         await self._store.freeze(epoch)
         account = await self._record.account([], None)
         await self._store.rebuild(epoch, account.sums, account.open_holds)
         await self._store.credit(account.credits)
+        self._compared = epoch.number
         return epoch
 
     async def warm(self) -> None:
@@ -197,7 +222,10 @@ class Keeper:
 
     async def _warm(self) -> Kept:
         await self.warm()
-        return Kept("warm")
+        if self._store.number in (None, self._compared):
+            return Kept("warm")
+        # Another replica has built these counters, by a configuration that may lack limits of ours.
+        return await self._drift()
 
     async def _catch_up(self) -> Kept:
         return Kept("catch_up", count=await self._store.catch_up())

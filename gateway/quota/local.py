@@ -208,13 +208,17 @@ class LocalQuotaStore:
             self._restore(each, now)
         return [each.hold.rid for each in unseen]
 
+    @property
+    def number(self) -> int | None:
+        return self._epoch.number if self._epoch else None
+
     async def identity(self) -> str | None:
         return None
 
     async def newest(self) -> int | None:
         return None
 
-    async def claim(self) -> bool:
+    async def claim(self, *, again: bool = False) -> bool:
         return True
 
     async def freeze(self, epoch: Epoch) -> None:

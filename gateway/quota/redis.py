@@ -46,7 +46,7 @@ T = TypeVar("T")
 ORGANIZATION = "default"
 BATCH = 200
 BUILDING_MS = 10_000
-"""How long one replica has for a rebuild before another may start one."""
+"""How long after the last word of a replica that builds another one may begin."""
 
 
 class RedisQuotaStore:
@@ -97,6 +97,10 @@ class RedisQuotaStore:
     async def aclose(self) -> None:
         await self._in.aclose()
         await self._link.aclose()
+
+    @property
+    def number(self) -> int | None:
+        return self._in.epoch.number if self._in.epoch else None
 
     async def identity(self) -> str | None:
         """Of the server that answers now, for the ledger to keep beside a new epoch. Raises
@@ -220,14 +224,16 @@ class RedisQuotaStore:
             kept = await connection.kept(self._url, name, fields, self._tag, self._now)
         return max((int(number) for number in kept if number), default=None)
 
-    async def claim(self) -> bool:
+    async def claim(self, *, again: bool = False) -> bool:
         name = f"{self._in.root(self._in.epoch)}building"
         if self._url is None:
-            return bool(await self._link.set(name, "1", nx=True, px=BUILDING_MS))
-        return await connection.claim(self._url, name, BUILDING_MS, self._tag, self._now)
+            return bool(await self._link.set(name, "1", nx=not again, xx=again, px=BUILDING_MS))
+        return await connection.claim(self._url, name, BUILDING_MS, self._tag, self._now, again=again)
 
     async def freeze(self, epoch: Epoch) -> None:
         self._in.epoch = epoch
+        # Those of now were compared with the epoch before; where its server still answers, it is another one.
+        await connection.renew(self._link)
         await self._in.building(epoch, "freeze", wire.nothing)
 
     async def rebuild(self, epoch: Epoch, sums: Sums, open_holds: Sequence[OpenHold]) -> None:

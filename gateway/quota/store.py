@@ -135,6 +135,11 @@ class QuotaStore(Protocol):
         away. Returns the ids taken in; what is known, open or ended, is left as it is."""
         ...
 
+    @property
+    def number(self) -> int | None:
+        """Of the epoch that is counted in, whoever has built it; None: not known yet."""
+        ...
+
     async def identity(self) -> str | None:
         """Which server answers now, for the ledger to keep beside a new epoch; None if it does not matter."""
         ...
@@ -144,8 +149,9 @@ class QuotaStore(Protocol):
         else counts here."""
         ...
 
-    async def claim(self) -> bool:
-        """Whether this replica may rebuild now, so that not all do at once. A claim ends by itself."""
+    async def claim(self, *, again: bool = False) -> bool:
+        """Whether this replica may rebuild now, so that not all do at once. A claim ends by itself; ``again``
+        has one's own last longer."""
         ...
 
     async def freeze(self, epoch: Epoch) -> None:

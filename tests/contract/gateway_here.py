@@ -74,10 +74,9 @@ async def gateway_here(
     file = folder / "gateway.yaml"
     file.write_text(config if "organization:" in config else f"{config}\n{PROJECT}\n")
     loaded = _read(file, folder)
-    signature = loaded.sources.signature()
     (folder / "data").mkdir(exist_ok=True)
     async with open_gateway(loaded, spans) as gateway:
-        reloading = Reloading(gateway, partial(_read, file, folder), loaded, signature)
+        reloading = Reloading(gateway, partial(_read, file, folder), loaded)
         listener = socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         server = uvicorn.Server(

@@ -14,6 +14,7 @@ from gateway.quota.errors import HoldLost
 from gateway.quota.holds import DispatchedHold, Hold
 from tests.contract.gateway_here import KEY, Here, gateway_here
 from tests.contract.upstreams_here import config, events
+from tests.noon import ZONE
 from tests.simulators import behaviours as on
 from tests.simulators.openai_upstream import Upstream
 
@@ -25,7 +26,7 @@ PRICE = 0.0065
 def limited(*limits: dict[str, object]) -> str:
     sha = hashlib.sha256(KEY.encode()).hexdigest()
     project = {"name": "t", "keys": [{"name": "k", "sha256": sha}]}
-    return f"\norganization: {json.dumps({'limits': limits, 'projects': [project]})}"
+    return f"\norganization: {json.dumps({'timezone': ZONE, 'limits': limits, 'projects': [project]})}"
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 
 from tests.contract.gateway_here import KEY, Here, gateway_here
+from tests.noon import ZONE
 from tests.property.test_served import dictionary, listing
 from tests.servers import ROOT
 from tests.simulators.openai_upstream import Upstream
@@ -53,6 +54,7 @@ def gateway(
         },
         "normalization": {"legacy_models": "gpt-image-2"},
         "organization": {
+            "timezone": ZONE,
             "limits": list(limits),
             "projects": [{"name": "tests", "models": names, "keys": [key]}],
         },

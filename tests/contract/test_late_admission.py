@@ -10,10 +10,13 @@ import pytest
 from gateway.ledger import lapsed
 from tests.contract.gateway_here import PROJECT, gateway_here
 from tests.contract.upstreams_here import config
+from tests.noon import ZONE
 from tests.simulators.openai_upstream import Upstream
 
 LIMITED = PROJECT.replace(
-    "{projects", "{limits: [{spend_usd: 1, per: day}, {images: 5, per: day}], projects", 1
+    "{projects",
+    f"{{timezone: {ZONE}, limits: [{{spend_usd: 1, per: day}}, {{images: 5, per: day}}], projects",
+    1,
 )
 
 

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as plain
 from tests.contract.gateway_here import KEY, Here, gateway_here
 from tests.contract.upstreams_here import Start, config
 from tests.monitoring.expressions import expressions, names_in
+from tests.noon import ZONE
 from tests.simulators import behaviours as on
 from tests.simulators.openai_upstream import Upstream
 from tests.simulators.otlp_collector import Collector
@@ -23,6 +24,7 @@ PROMPT = "a word that nobody may read in a metric"
 SHA = hashlib.sha256(KEY.encode()).hexdigest()
 BUDGETS = f"""
 organization:
+  timezone: {ZONE}
   limits: [{{spend_usd: 50, per: day}}, {{images: 900, per: minute}}]
   projects:
     - name: tests

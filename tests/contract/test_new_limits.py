@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.gateway_here import KEY, gateway_here
+from tests.noon import ZONE
 from tests.simulators.openai_upstream import Upstream
 
 
@@ -19,7 +20,7 @@ def configured(upstream: Upstream, folder: Path, quota: str, limits: str) -> str
 providers: {{up: {{{account}}}}}
 models: {{gpt-image-2: {{targets: [{{provider: up}}]}}}}
 storage: {{quota: "{quota}"}}
-organization: {{projects: [{{name: tests, id: proj_tests, limits: [{limits}], {key}}}]}}
+organization: {{timezone: {ZONE}, projects: [{{name: tests, id: proj_tests, limits: [{limits}], {key}}}]}}
 """
 
 

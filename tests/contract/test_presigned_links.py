@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-import structlog
 from click.testing import CliRunner, Result
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -103,11 +102,7 @@ async def until_refused(url: str) -> httpx.Response:
 async def command(folder: Path, *words: str) -> Result:
     """``imagegate media``, beside the gateway that runs in this process."""
     options = ["--config", str(folder / "gateway.yaml"), "--data", str(folder / "data")]
-    logs = structlog.get_config()
-    try:
-        return await asyncio.to_thread(CliRunner().invoke, media, [*words, *options])
-    finally:
-        structlog.configure(**logs)  # a command has logs of its own
+    return await asyncio.to_thread(CliRunner().invoke, media, [*words, *options])
 
 
 async def test_anybody_gets_the_picture_from_the_bucket_and_nobody_with_another_link(

@@ -13,6 +13,7 @@ import pytest
 
 from tests.contract.gateway_here import KEY, Here, gateway_here
 from tests.contract.upstreams_here import config, events
+from tests.noon import ZONE
 from tests.simulators import behaviours as on
 from tests.simulators.openai_upstream import Upstream
 
@@ -333,7 +334,8 @@ async def test_f11_what_does_not_fit_is_refused_with_what_would(upstream: Upstre
     (tmp_path / "key1").write_text(upstream.key)
     limited = (
         config(upstream)
-        + "\norganization: {limits: [{spend_usd: 0.25, per: day}], projects: [{name: t, keys: "
+        + f"\norganization: {{timezone: {ZONE}, limits: [{{spend_usd: 0.25, per: day}}],"
+        + " projects: [{name: t, keys: "
     )
     limited += f'[{{name: k, sha256: "{hashlib.sha256(KEY.encode()).hexdigest()}"}}]}}]}}\n'
     async with gateway_here(limited, tmp_path) as here:

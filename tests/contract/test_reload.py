@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from config.loader import Loaded
+from config.sources import Signature, Sources
 from gateway.api.config_stands import ConfigStands
+from gateway.api.failed_keys import ALLOWED
+from gateway.app import gateway as serving
+from gateway.app import reloading
+from gateway.errors import Unavailable
 from gateway.quota import keeper
 from tests.contract.gateway_here import KEY, Here
 from tests.faults.routed import config, routed
@@ -141,6 +147,24 @@ async def test_a_secret_that_is_gone_is_no_reason_to_switch_anything_off(
         assert (await here.reloading.reload("files")).refused is None
 
 
+async def test_a_file_that_was_cut_off_at_its_beginning_is_no_configuration(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    """A full disk, or a writer that was killed: without it nobody's key would be known."""
+    async with routed({"up": upstream}, tmp_path) as here:
+        more = tmp_path / "more.yaml"
+        more.write_text("")
+        text = config({"up": upstream}) + "include: [more.yaml]\n"
+        assert (await changed(here, text)).refused is not None
+        more.write_text("# nothing yet")
+        assert (await changed(here, text)).version == 2
+        stands = await changed(here, "")
+        assert stands.refused is not None
+        assert "is empty" in stands.refused.problems[0]
+        assert (await here.generate()).status_code == 200
+        assert (await changed(here, "# nothing any more")).version == 3
+
+
 async def test_a_secret_that_never_was_there_is_taken_when_it_comes(
     upstream: Upstream, tmp_path: Path
 ) -> None:
@@ -262,6 +286,189 @@ async def test_what_lasts_waits_for_a_restart_and_the_rest_of_the_file_does_not(
         told = (await here.client.get("/metrics")).text
         assert "imagegate_config_restart_pending 2.0" in told
         assert f'digest="{stands.digest}"' in told
+
+
+async def test_a_call_has_the_time_that_its_version_gave_it_when_the_process_is_to_end(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    async with routed({"up": upstream}, tmp_path, routing={"deadline": "300s"}) as here:
+        before = here.gateway.grace
+        await changed(here, config({"up": upstream}, routing={"deadline": "20s"}))
+        assert before - 30 < here.gateway.grace <= before
+        await changed(here, config({"up": upstream}, server={"drain": {"grace": "60s"}}))
+        assert here.gateway.grace == 60
+
+
+async def test_what_waits_for_a_restart_makes_no_new_version_each_time(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    async with routed({"up": upstream}, tmp_path) as here:
+        (tmp_path / "other").write_text("another secret of the gateway, long enough")
+        text = config({"up": upstream}, server={"secret": "file:other"})
+        stands = await changed(here, text)
+        assert (stands.version, stands.waiting) == (2, ("server.secret",))
+        assert (await changed(here, text)).version == 2
+
+
+async def test_what_fails_while_it_is_taken_over_leaves_the_limits_of_before(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(_: object) -> None:
+        raise RuntimeError
+
+    limit = {"limits": [{"images": 3, "per": "month"}]}
+    async with routed({"up": upstream}, tmp_path, project=limit) as here:
+        with monkeypatch.context() as patch:
+            patch.setattr(keeper.Keeper, "drift", failing)
+            stands = await changed(here, config({"up": upstream}))
+        assert (stands.version, stands.refused is None) == (1, False)
+        # What the counters are raised to, and built anew for.
+        assert here.gateway.keeping.book is here.gateway.limits
+        assert (await changed(here, config({"up": upstream}))).version == 2
+
+
+async def test_limits_that_could_not_be_counted_are_as_soon_as_they_can(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "RECOUNT_SECONDS", 0.1)
+    counted = keeper.Keeper.drift
+    failures = 3
+
+    async def away(self: keeper.Keeper) -> Any:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise Unavailable("The ledger is away.", code="ledger_unavailable")
+        return await counted(self)
+
+    async with routed({"up": upstream}, tmp_path) as here:
+        assert (await here.generate()).status_code == 200
+        await here.gateway.engine.running.drained(10)
+        monkeypatch.setattr(keeper.Keeper, "drift", away)
+        limit = {"limits": [{"images": 1, "per": "month"}]}
+        assert (await changed(here, config({"up": upstream}, project=limit))).version == 2
+        limit = {"limits": [{"images": 1, "per": "year"}]}
+        assert (await changed(here, config({"up": upstream}, project=limit))).version == 3
+        async with asyncio.timeout(10):
+            while failures >= 0:
+                await asyncio.sleep(0.05)
+            assert here.gateway._recount is not None
+            await here.gateway._recount
+        assert (await here.generate()).status_code == 429
+
+
+async def test_who_guesses_keys_is_held_back_by_every_version(upstream: Upstream, tmp_path: Path) -> None:
+    async with routed({"up": upstream}, tmp_path) as here:
+        mine = here.client.headers["authorization"]
+        for number in range(ALLOWED):
+            here.client.headers["authorization"] = f"Bearer sk-guessed-{number}"
+            assert (await here.generate()).status_code == 401
+        await changed(here, config({"up": upstream}, routing={"max_attempts": 2}))
+        assert (await here.generate()).status_code == 429
+        here.client.headers["authorization"] = mine
+        assert (await here.generate()).status_code == 200
+
+
+async def test_a_file_that_changes_while_it_is_first_read_is_read_again(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has looked at it before: it was not known to belong to the configuration."""
+    monkeypatch.setattr(reloading, "LOOK_SECONDS", 0.05)
+    target = "targets: [{provider: up, model: gpt-image-2}]"
+    async with routed({"up": upstream}, tmp_path) as here:
+        more = tmp_path / "more.yaml"
+        more.write_text(f"models: {{early: {{{target}}}}}")
+        read = here.reloading._load
+
+        def disturbed() -> Loaded:
+            loaded = read()
+            if "late" not in more.read_text():
+                more.write_text(f"models: {{later: {{{target}}}}}")
+            return loaded
+
+        monkeypatch.setattr(here.reloading, "_load", disturbed)
+        async with here.reloading.watched():
+            here.config.write_text(config({"up": upstream}) + "include: [more.yaml]\n")
+            async with asyncio.timeout(10):
+                while "later" not in here.gateway.directory.names():
+                    await asyncio.sleep(0.02)
+
+
+async def test_watching_is_a_setting_that_follows_the_file_as_well(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reloading, "LOOK_SECONDS", 0.02)
+    looks: list[Sources] = []
+
+    def counted(sources: Sources) -> Signature:
+        looks.append(sources)
+        return signature(sources)
+
+    signature = Sources.signature
+    monkeypatch.setattr(Sources, "signature", counted)
+    async with routed({"up": upstream}, tmp_path) as here, here.reloading.watched():
+        async with asyncio.timeout(10):
+            while len(looks) < 5:
+                await asyncio.sleep(0.02)
+            await changed(here, config({"up": upstream}, server={"watch": False}))
+            await asyncio.sleep(0.1)
+            del looks[:]
+            await asyncio.sleep(0.3)
+            assert not looks
+            await changed(here, config({"up": upstream}))
+            while len(looks) < 5:
+                await asyncio.sleep(0.02)
+
+
+async def test_a_defect_in_reading_is_told_as_a_refusal(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing() -> Loaded:
+        raise RecursionError
+
+    async with routed({"up": upstream}, tmp_path) as here:
+        monkeypatch.setattr(here.reloading, "_load", failing)
+        stands = await here.reloading.reload("command")
+        assert stands.refused is not None
+        assert "RecursionError" in stands.refused.problems[0]
+
+
+async def test_what_could_not_be_read_for_a_while_is_read_again_and_told_once(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network volume: no file that can be looked at has changed."""
+    monkeypatch.setattr(reloading, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(reloading, "AGAIN_SECONDS", 0.1)
+    failures = 3
+
+    async with routed({"up": upstream}, tmp_path) as here:
+        read = here.reloading._load
+
+        def stale() -> Loaded:
+            nonlocal failures
+            failures -= 1
+            if failures >= 0:
+                raise OSError(116, "Stale file handle")
+            return read()
+
+        monkeypatch.setattr(here.reloading, "_load", stale)
+        with capture_logs() as logs:
+            async with here.reloading.watched(), asyncio.timeout(10):
+                while failures > 0:
+                    await asyncio.sleep(0.02)
+                while here.reloading.stands.refused is not None:
+                    await asyncio.sleep(0.02)
+    assert [line["event"] for line in logs if line["event"].startswith("config_")] == [
+        "config_rejected",
+        "config_as_before",
+    ]
+
+
+async def test_a_model_that_lacks_its_key_is_told_of(upstream: Upstream, tmp_path: Path) -> None:
+    async with routed({"up": upstream}, tmp_path) as here:
+        with capture_logs() as logs:
+            await changed(here, config({"up": upstream}, providers={"up": {"api_key": "file:later"}}))
+    assert any("file later" in line.get("detail", "") for line in logs if line["event"] == "config")
 
 
 async def test_strangers_are_told_that_something_was_refused_and_operators_what(

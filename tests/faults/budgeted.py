@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from tests.contract.gateway_here import KEY, Here, gateway_here
+from tests.noon import ZONE
 from tests.simulators.openai_upstream import Upstream
 
 DAY = {"spend_usd": 1, "per": "day"}
@@ -41,6 +42,7 @@ def config(
         "routing": routing or {},
         "storage": {"quota": quota, **(storage or {})},
         "organization": {
+            "timezone": ZONE,
             "limits": list(organization),
             "projects": [{"name": "tests", "limits": list(limits), "keys": [key], **(project or {})}],
         },

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from tests.contract.gateway_here import KEY, Here, gateway_here
+from tests.noon import ZONE
 from tests.simulators.openai_upstream import Upstream
 
 LOW, HALF = 0.2, 0.1
@@ -53,7 +54,10 @@ def config(
         "routing": dict(routing or {}),
         "storage": dict(storage or {}),
         "server": dict(server or {}),
-        "organization": {"projects": [{"name": "tests", "keys": [key], **(project or {})}]},
+        "organization": {
+            "timezone": ZONE,
+            "projects": [{"name": "tests", "keys": [key], **(project or {})}],
+        },
     }
     return "\n".join(f"{name}: {json.dumps(value)}" for name, value in document.items()) + "\n"
 

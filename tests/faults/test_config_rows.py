@@ -181,6 +181,36 @@ def test_without_watching_only_a_signal_or_a_command_has_it_read(tmp_path: Path,
         assert stands(gateway)["because"] == how
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc whether the process is past its first line")
+def test_a_signal_that_comes_before_it_serves_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text(sandbox("draw") + ORGANIZATION)
+    command = [sys.executable, "-P", "-m", "gateway.cli.main", "serve", "--port", "0"]
+    with (tmp_path / "log").open("w+") as told:
+        process = subprocess.Popen(
+            [*command, "--config", str(tmp_path / "gateway.yaml")],
+            cwd=ROOT,
+            env=clean_environment(tmp_path),
+            stdout=told,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            until(lambda: _waits_with_hangups(process.pid))
+            process.send_signal(signal.SIGHUP)
+            until(lambda: "listening on" in (tmp_path / "log").read_text())
+            assert not _waits_with_hangups(process.pid)
+            assert process.poll() is None
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+
+
+def _waits_with_hangups(pid: int) -> bool:
+    blocked = next(
+        line.split()[1] for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "SigBlk" in line
+    )
+    return bool(int(blocked, 16) & 1 << (signal.SIGHUP - 1))
+
+
 def test_who_asks_where_nobody_serves_is_told_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "gateway.yaml").write_text("a: [")
     for options in (["--status"], ["--data", str(tmp_path / "none")]):

@@ -178,6 +178,7 @@ class Clock:
 
 async def _store(clock: Clock, zone: str = "UTC") -> LocalQuotaStore:
     store = LocalQuotaStore(Calendar(zone), clock=clock)
+    await store.freeze(Epoch(1))
     await store.rebuild(Epoch(1), [], [])
     return store
 

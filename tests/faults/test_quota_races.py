@@ -79,6 +79,7 @@ async def one_run(stores: Sequence[QuotaStore], tight: str, run: int) -> None:
 @pytest.mark.parametrize("tight", SCOPES)
 async def test_f13_of_64_parallel_calls_exactly_4_fit_in_a_thousand_runs(tight: str) -> None:
     store = LocalQuotaStore()
+    await store.freeze(Epoch(1))
     await store.rebuild(Epoch(1), [], [])
     for run in range(1000):
         await one_run([store], tight, run)
@@ -93,6 +94,7 @@ async def test_f13_of_64_parallel_calls_through_four_replicas_exactly_4_fit(
 
     stores = [RedisQuotaStore.connect(redis_server, epoch, organization=f"race-{tight}") for _ in range(4)]
     try:
+        await stores[0].freeze(Epoch(1))
         await stores[0].rebuild(Epoch(1), [], [])
         for run in range(50):
             await one_run(stores, tight, run)

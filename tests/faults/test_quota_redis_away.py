@@ -100,6 +100,7 @@ async def opened(url: str, epoch: Epoch | None, *, build: bool = True) -> AsyncI
     store = RedisQuotaStore.connect(url, source)
     try:
         if build and epoch is not None:
+            await store.freeze(epoch)
             await store.rebuild(epoch, [], [])
         yield store
     finally:
@@ -201,6 +202,7 @@ async def test_f19_a_flushed_redis_refuses_until_it_is_rebuilt(server: Server) -
         await link.aclose()
         with pytest.raises(Rebuilding):
             await store.reserve([wish("b/1")])
+        await store.freeze(Epoch(2))
         await store.rebuild(Epoch(2), [], [OpenHold(hold, State.DISPATCHED)])
         (standing,) = await store.standing([LIMIT])
         assert standing.held == 100
@@ -235,6 +237,7 @@ async def test_f19_another_server_behind_the_same_address_is_cold(server: Server
 
     store = RedisQuotaStore.connect(server.url, source)
     try:
+        await store.freeze(known)
         await store.rebuild(known, [], [])
         hold = await take(store, "a/1")
         link = connection.connect(server.url)
@@ -255,6 +258,7 @@ async def test_f19_another_server_behind_the_same_address_is_cold(server: Server
         known = Epoch(2, await store.identity())
         assert known.run_id != first
         await store.freeze(known)
+        await store.freeze(known)
         await store.rebuild(known, [], [])
         await take(store, "b/1")
     finally:
@@ -269,6 +273,7 @@ async def test_a_replica_learns_from_the_ledger_that_another_one_has_rebuilt(ser
 
     stores = [RedisQuotaStore.connect(server.url, source) for _ in range(2)]
     try:
+        await stores[0].freeze(known)
         await stores[0].rebuild(known, [], [])
         await take(stores[1], "a/1")
         known = Epoch(2)
@@ -276,6 +281,7 @@ async def test_a_replica_learns_from_the_ledger_that_another_one_has_rebuilt(ser
         await asyncio.sleep(0.15)
         with pytest.raises(Rebuilding):
             await stores[1].reserve([wish("b/1")])
+        await stores[0].freeze(known)
         await stores[0].rebuild(known, [], [])
         await asyncio.sleep(0.15)
         hold = await take(stores[1], "b/1")
@@ -292,6 +298,7 @@ async def test_an_older_build_cannot_replace_a_newer_one(server: Server) -> None
     async with opened(server.url, Epoch(2)) as store:
         await take(store, "a/1")
         with pytest.raises(Rebuilding):
+            await store.freeze(Epoch(1))
             await store.rebuild(Epoch(1), [], [])
 
 

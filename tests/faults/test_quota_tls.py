@@ -88,6 +88,7 @@ async def _look(form: str, port: int, authority: Path, number: int) -> None:
     store = RedisQuotaStore.connect(f"{url}?{trusted}&ssl_check_hostname=false", source)
     try:
         await store.freeze(epoch)
+        await store.freeze(epoch)
         await store.rebuild(epoch, [], [])
         outcome = await store.reserve([Reservation("a/1", {Measure.SPEND: 100}, [LIMIT])])
         assert isinstance(outcome, Admitted)

@@ -353,7 +353,9 @@ def test_compose_runs_it_hardened_and_its_configuration_can_be_used(tmp_path: Pa
 
     file = tmp_path / "imagegate.yaml"
     file.write_text(compose["configs"]["imagegate"]["content"], encoding="utf-8")
-    loaded = load(file, environ=dict.fromkeys(gateway["environment"], "x"))
+    loaded = load(
+        file, environ=dict.fromkeys(gateway["environment"], "x") | {"QUOTA_URL": "redis://redis:6379/0"}
+    )
     assert loaded.unset == []
     assert loaded.warnings == []
     assert gateway["environment"]["DATABASE_URL"].startswith("postgresql+asyncpg://")

@@ -1,18 +1,15 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from click.testing import CliRunner, Result
 
 from gateway.cli.keys import keys
 from gateway.cli.usage import usage
-from gateway.telemetry import log
 
 CONFIG = """
 providers:
@@ -24,21 +21,6 @@ organization:
       id: proj_growth
     - name: art
 """
-
-
-@pytest.fixture(autouse=True)
-def own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Commands configure the logs of their process; here that is the whole test run's."""
-
-    def configure(level: str) -> None:
-        structlog.configure(
-            wrapper_class=structlog.make_filtering_bound_logger(level),
-            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        )
-
-    monkeypatch.setattr(log, "configure", configure)
-    yield
-    structlog.reset_defaults()
 
 
 Run = Callable[..., Result]

@@ -214,3 +214,13 @@ def test_files_that_a_repeated_include_names_are_read_too(tmp_path: Path) -> Non
         b="providers: {s: {type: sandbox}}\nx: 1",
     )
     assert [line.split(": ")[0] for line in problems(main)] == ["main.yaml:2:1", "projects.d/b.yaml:2:1"]
+
+
+def test_a_folder_that_cannot_be_listed_is_a_fault_and_one_that_is_not_there_is_none(tmp_path: Path) -> None:
+    """Else a volume that is away for a moment would take every team's keys with it."""
+    (tmp_path / "main.yaml").write_text(MAIN)
+    assert project_names(load(tmp_path / "main.yaml")) == []
+    (tmp_path / "projects.d").symlink_to("projects.d")
+    (found,) = problems(tmp_path / "main.yaml")
+    assert found.startswith("main.yaml:1:11: include[0]: the folder ")
+    assert "cannot be listed" in found

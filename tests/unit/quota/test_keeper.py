@@ -10,6 +10,7 @@ import pytest
 
 from gateway.errors import Unavailable
 from gateway.quota import keeper as keeping
+from gateway.quota import redis as redis_store
 from gateway.quota.away import GuardedStore
 from gateway.quota.errors import Rebuilding
 from gateway.quota.holds import Hold, Line, State
@@ -18,7 +19,7 @@ from gateway.quota.outcomes import LEASE_MS, Admitted, Epoch, OpenHold, Reservat
 from gateway.quota.plan import line
 from gateway.quota.terms import Limit, Measure, Scope
 from gateway.quota.windows import from_ms
-from tests.unit.quota.worlds import World
+from tests.unit.quota.worlds import World, world
 
 KEY = Limit(Scope.key("p1", "k1"), Measure.SPEND, 1000, "total")
 
@@ -195,7 +196,7 @@ async def test_a_rebuild_freezes_before_it_asks_the_ledger(house: House) -> None
 async def test_a_replica_leaves_a_rebuild_to_the_one_that_is_at_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def taken() -> bool:
+    async def taken(*, again: bool = False) -> bool:
         return False
 
     monkeypatch.setattr(house.at.store, "claim", taken)
@@ -281,6 +282,84 @@ async def test_a_defect_is_told_and_does_not_end_the_heartbeats(
     await until(lambda: len(beats) > 1)
     await house.keeper.aclose()
     assert [(kept.step, type(kept.failure)) for kept in house.told] == [("beat", ValueError)]
+
+
+async def test_counters_that_another_replica_built_learn_at_once_what_its_configuration_lacked(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replicas take over a changed configuration one after the other."""
+    for name in ("CATCH_UP_SECONDS", "HEARTBEAT_SECONDS", "REAP_SECONDS", "DRIFT_SECONDS"):
+        monkeypatch.setattr(keeping, name, 1000)
+    monkeypatch.setattr(keeping, "COLD_SECONDS", 0.01)
+    house.told_sum(70)
+    await house.keeper.rebuild()
+    assert await house.sums() == (70, 0, 0)
+    without_limit = Keeper(GuardedStore(house.at.store), Ledger(house.at), lambda _: None)
+    await without_limit.rebuild()
+    await house.at.advance(3000)
+    assert await house.sums() == (0, 0, 0)
+    house.keeper.start()
+    await until(lambda: any(kept.drifts for kept in house.told))
+    asked = len(house.ledger.asked)
+    await asyncio.sleep(0.1)
+    await house.keeper.aclose()
+    assert await house.sums() == (70, 0, 0)
+    assert len(house.ledger.asked) == asked
+
+
+async def test_a_rebuild_that_takes_long_is_left_to_finish(
+    redis_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else replicas would take turns in beginning one, and none would come to its end."""
+    monkeypatch.setattr(redis_store, "BUILDING_MS", 200)
+    monkeypatch.setattr(keeping, "CLAIM_SECONDS", 0.05)
+    snapshot = asyncio.Event()
+
+    class Slow(Ledger):
+        async def account(self, rids: Sequence[str], before: int | None) -> Account:
+            await snapshot.wait()
+            return await super().account(rids, before)
+
+    async with world("redis", redis_server, warm=False) as at:
+        slow = Keeper(GuardedStore(at.store), Slow(at), lambda _: None)
+        other = Keeper(GuardedStore(at.store), Ledger(at), lambda _: None)
+        building = asyncio.create_task(slow.rebuild())
+        await until(lambda: at.epoch is not None)
+        for _ in range(10):
+            await asyncio.sleep(0.05)
+            assert await other.rebuild() is None
+        snapshot.set()
+        assert await building == Epoch(1)
+        assert await other.rebuild() == Epoch(2)
+
+
+async def test_one_that_builds_and_never_comes_to_an_end_gives_way(
+    redis_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its way to the ledger is cut, and another's is not."""
+    monkeypatch.setattr(redis_store, "BUILDING_MS", 200)
+    monkeypatch.setattr(keeping, "CLAIM_SECONDS", 0.05)
+    monkeypatch.setattr(keeping, "CLAIMS", 3)
+
+    begun = asyncio.Event()
+
+    class Silent(Ledger):
+        async def begin_epoch(self, run_id: str | None, seen: int | None = None) -> Epoch:
+            begun.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async with world("redis", redis_server, warm=False) as at:
+        silent = Keeper(GuardedStore(at.store), Silent(at), lambda _: None)
+        other = Keeper(GuardedStore(at.store), Ledger(at), lambda _: None)
+        building = asyncio.create_task(silent.rebuild())
+        await begun.wait()
+        assert await other.rebuild() is None
+        async with asyncio.timeout(20):
+            while await other.rebuild() is None:
+                await asyncio.sleep(0.05)
+        building.cancel()
+        await asyncio.wait([building])
 
 
 async def test_the_background_tells_of_what_it_did_and_of_what_failed(
