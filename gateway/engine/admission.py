@@ -30,6 +30,7 @@ from gateway.images.estimate import PriceRange
 from gateway.images.estimates import Estimates
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import AttemptEnd, AttemptState, NewAttempt
+from gateway.ledger.store import Unasked
 from gateway.quota.holds import DispatchedHold, Hold, State
 from gateway.quota.keeper import Keeper
 from gateway.quota.of_settings import LimitBook
@@ -131,6 +132,9 @@ class Admissions:
         ]
         try:
             await self._ledger.record(*([] if job.recorded else [job.new_request()]), *attempts)
+        except Unasked:
+            await self._give_back(holds)
+            raise
         except BaseException:
             # Rows whose writing failed, or was not waited for, may have been written all the same.
             await self._not_sent(attempts, holds)
@@ -172,7 +176,10 @@ class Admissions:
                     *(AttemptEnd(each.attempt_id, released, now, sent=False) for each in attempts)
                 )
         finally:
-            await self._store.end([End(hold, State.RELEASED, sent=False) for hold in holds], by_ledger=False)
+            await self._give_back(holds)
+
+    async def _give_back(self, holds: Sequence[Hold]) -> None:
+        await self._store.end([End(hold, State.RELEASED, sent=False) for hold in holds], by_ledger=False)
 
 
 def _lease_ends(hold: Hold, asked: datetime) -> datetime | None:

@@ -34,7 +34,8 @@ from gateway.ledger.results import Orphan, Outcome, Result
 from gateway.telemetry import meters
 
 LEAVING_SECONDS = 5.0
-"""How long a call waits to hear what became of one like it whose client has just left."""
+"""How long a call waits to hear what became of one like it whose client has just left, and who is told of a
+time-out until it is written that its call may be claimed."""
 
 INSIST_SECONDS = 600.0
 AGAIN_SECONDS = (0.1, 1.0)
@@ -211,8 +212,9 @@ class Follower:
             await self.failed(call, error)
         elif not call.is_awaited:
             # Its client is told now, may ask again in a moment, and must find that it is still running.
+            # It is told so all the same while the ledger is away: that is insisted on with nobody waiting.
             call.left = True
-            await self._orphan(call)
+            await asyncio.wait([self._orphan(call)], timeout=LEAVING_SECONDS)
 
     async def on_finished(self, job: Job, ready: Ready | None) -> None:
         call = self.of(job.facts.request_id)

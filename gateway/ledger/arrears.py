@@ -31,6 +31,10 @@ _log = structlog.get_logger("imagegate.ledger")
 TOGETHER = 200
 """Lines replayed at once."""
 
+MOST_WAITING = 1_000
+"""Beyond it nothing new begins. Whoever is refused by a database that is away leaves a line, as its rows may
+have been written all the same; in hours these would be millions."""
+
 _KINDS: dict[str, type[AttemptEnd] | type[RequestEnd]] = {"attempt": AttemptEnd, "request": RequestEnd}
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
@@ -76,6 +80,13 @@ class Arrears:
     def full(self) -> bool:
         """Whether an end is in memory only."""
         return any(debt.in_memory for debt in self._debts)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why nothing new may begin; None: it may."""
+        if len(self._debts) >= MOST_WAITING:
+            return f"{len(self._debts)} lines wait to be written"
+        return "an end could not be kept on this disk" if self.full else None
 
     async def add(self, entries: Sequence[End]) -> None:
         """Keep ``entries``; on return they are durable. Raises OSError where they are in memory only."""

@@ -41,7 +41,7 @@ from gateway.ledger.results import Results
 from gateway.ledger.retention import Retention
 from gateway.ledger.rollups import roll_up
 from gateway.ledger.snapshot import Snapshot, Standing
-from gateway.ledger.store import Store, UrlNow, is_away, open_store, unavailable, write
+from gateway.ledger.store import Store, Unasked, UrlNow, is_away, open_store, unavailable, write
 from gateway.ledger.tables import meta, to_micros
 from gateway.ledger.touched import ROLLUPS
 from gateway.ledger.unknowns import TOGETHER, Resolved, UnknownPolicy
@@ -131,10 +131,11 @@ class Ledger:
 
         Any of them may be repeated: an id is inserted once and ended once, ``settled`` and ``released`` never
         change, ``unknown`` may become either. Raises :class:`Unavailable`: ``ledger_unavailable`` when the
-        store is away, ``budget_state_rebuilding`` for an attempt whose hold is of an older epoch,
-        ``hold_lost`` for one that comes as late as its hold's lease ends. Raises
-        ValueError or ``NoSuchRow`` for entries that make no sense. A cancelled caller's entries are written
-        all the same. ``patient`` entries may wait some milliseconds for company.
+        store is away (:class:`gateway.ledger.store.Unasked` where nothing can have been written),
+        ``budget_state_rebuilding`` for an attempt whose hold is of an older epoch, ``hold_lost`` for one that
+        comes as late as its hold's lease ends. Raises ValueError or ``NoSuchRow`` for entries that make no
+        sense. A cancelled caller's entries are written all the same. ``patient`` entries may wait some
+        milliseconds for company.
 
         Ends alone are durable in the arrears where the store is away, and then nothing is raised, unless the
         disk takes nothing either.
@@ -144,8 +145,8 @@ class Ledger:
         if self._arrears is None:
             await self._writer.write(rows, patient=patient)
         elif len(ends) < len(entries):
-            if self._arrears.full:
-                raise unavailable(OSError("an end could not be kept on this disk"))
+            if (refusal := self._arrears.refusal) is not None:
+                raise unavailable(OSError(refusal), Unasked)
             await self._writer.write(rows, patient=patient)
         else:
             # In a task of its own: a caller that is cancelled must not take the way to the arrears with it.

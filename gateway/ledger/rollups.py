@@ -14,7 +14,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, FromClause, Row, Table, cast, delete, func, insert, literal, select, text
+from sqlalchemy import (
+    Connection,
+    FromClause,
+    Row,
+    Table,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+)
 
 from gateway.ledger import horizon
 from gateway.ledger.prepared import Prepared
@@ -47,12 +60,13 @@ class Rollup:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How to read [lo, hi): slots [first, last) from the rollup but for marked ones, ``raw`` from the
-    rows."""
+    """How to read [lo, hi): slots [first, last) from the rollup but for marked ones from ``fixed`` on,
+    ``raw`` from the rows."""
 
     first: int
     last: int
     raw: tuple[tuple[int, int], ...]
+    fixed: int = 0
 
 
 def read(
@@ -80,7 +94,7 @@ def read(
             select(
                 (slot * literal(rollup.slot_micros, BigInt)).label("moment"), *_columns(rollup.table, rollup)
             )
-            .where(slot >= split.first, slot < split.last, slot.not_in(marked))
+            .where(slot >= split.first, slot < split.last, or_(slot < split.fixed, slot.not_in(marked)))
             .subquery("kept")
         )
         found += connection.execute(_grouped(kept, rollup, start, length, by)).all()
@@ -112,7 +126,9 @@ def roll_up(connection: Connection, rollup: Rollup, now: int) -> bool:
     query = marked.where(rollup_marks.c.slot < ripe).order_by(rollup_marks.c.slot).limit(SLOTS_TOGETHER)
     slots = connection.scalars(query).all()
     seen = _marks_of(connection, rollup, slots)
-    for first, last in _runs(slots):
+    # Older ones were marked by an end that came once more: their rows may be gone, and the sums are right.
+    fixed = horizon.summed_before(connection) // rollup.slot_micros
+    for first, last in _runs([slot for slot in slots if slot >= fixed]):
         _make(connection, rollup, first, last)
     _unmark(connection, rollup, slots, seen)
     for slot in connection.scalars(marked.where(rollup_marks.c.slot >= ripe)).all():
@@ -187,9 +203,9 @@ def _split(connection: Connection, rollup: Rollup, lo: int, hi: int, *, fits: bo
     # A span that begins within a slot has all of it: what limits count is never less than what was spent.
     first = lo // size
     if hi <= summed:
-        return Split(first, hi // size, ())
+        return Split(first, hi // size, (), summed // size)
     rest = _of_rows(connection, rollup, summed, hi, fits=fits)
-    return Split(first, max(rest.last, summed // size), rest.raw)
+    return Split(first, max(rest.last, summed // size), rest.raw, summed // size)
 
 
 def _of_rows(connection: Connection, rollup: Rollup, lo: int, hi: int, *, fits: bool) -> Split:

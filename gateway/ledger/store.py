@@ -67,6 +67,8 @@ class Store(Protocol):
 _ROW_FAULTS = ("22", "23", "42")
 """SQLSTATE classes that blame the values or the statement; all others blame the server or the way to it."""
 
+_DEADLOCK = "40P01"
+
 
 def is_away(error: BaseException) -> bool:
     """Whether this failure says something of the store and nothing of the rows: locked, full, unreachable."""
@@ -85,19 +87,28 @@ def is_away(error: BaseException) -> bool:
             driver.__cause__, ValueError
         ):  # asyncpg: a value it cannot encode
             return False
-        return not str(getattr(driver, "sqlstate", None) or "").startswith(_ROW_FAULTS)
+        return not _state(error).startswith(_ROW_FAULTS)
     # asyncpg raises as it is what a server says before there is a connection (starting, full, wrong
     # password).
     state = getattr(error, "sqlstate", None)
     return isinstance(state, str) and not state.startswith(_ROW_FAULTS)
 
 
-def unavailable(error: BaseException) -> Unavailable:
+def _state(error: DBAPIError) -> str:
+    """The SQLSTATE; empty where the server has not said one."""
+    return str(getattr(error.orig, "sqlstate", None) or "")
+
+
+class Unasked(Unavailable):
+    """The store is known to be away and was not asked: nothing was written, for certain."""
+
+
+def unavailable(error: BaseException, kind: type[Unavailable] = Unavailable) -> Unavailable:
     """What a caller is told. The database's own words go to the log: they can name paths and hosts."""
     _log.error(
         "ledger_unavailable", reason=str(getattr(error, "orig", None) or error) or type(error).__name__
     )
-    answer = Unavailable(
+    answer = kind(
         "The gateway cannot reach its ledger, so the request was not sent to any provider and nothing was "
         "charged. Retry in a few seconds; if it persists, the operator should check the database and its "
         "disk space.",
@@ -300,7 +311,8 @@ class PostgresStore:
     async def write(self, work: Callable[[Connection], T]) -> T:
         """After a restart of the server the connection is dead, and the first to find out does its work once
         more: what was lost before its COMMIT was sent has left nothing. What was lost with it may have been
-        done, so that is raised."""
+        done, so that is raised. Work that the server broke off for another replica's, as both waited for each
+        other, is done once more likewise."""
         committing = False
         try:
             async with self._writer.begin() as connection:
@@ -308,7 +320,7 @@ class PostgresStore:
                 committing = True
             return done
         except DBAPIError as error:
-            if committing or not error.connection_invalidated:
+            if committing or not (error.connection_invalidated or _state(error) == _DEADLOCK):
                 raise
         async with self._writer.begin() as connection:
             return await connection.run_sync(work)

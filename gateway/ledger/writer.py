@@ -16,7 +16,7 @@ from gateway.ledger.entries import Row, apply
 from gateway.ledger.epochs import Superseded
 from gateway.ledger.lapsed import Lapsed
 from gateway.ledger.records import Entry, NewAttempt, NewRequest
-from gateway.ledger.store import Store, is_away, unavailable
+from gateway.ledger.store import Store, Unasked, is_away, unavailable
 
 WAITING = 10_000
 """Calls that may wait. Beyond it beginnings are refused, as nothing has been sent for them yet; ends are
@@ -56,9 +56,9 @@ class Writer:
         already, and they are written all the same.
         """
         if self._closing:
-            raise unavailable(RuntimeError("the ledger is closed"))
+            raise unavailable(RuntimeError("the ledger is closed"), Unasked)
         if len(self._waiting) >= WAITING and any(kind in (NewRequest, NewAttempt) for kind, _ in rows):
-            raise unavailable(RuntimeError(f"{len(self._waiting)} calls wait to be written"))
+            raise unavailable(RuntimeError(f"{len(self._waiting)} calls wait to be written"), Unasked)
         waiting = _Waiting(rows, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if patient and len(self._waiting) < TOGETHER:

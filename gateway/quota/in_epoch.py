@@ -132,7 +132,7 @@ class InEpoch:
         """Nobody waits for it: the ledger may be slow, or away."""
         try:
             found = await self._source()
-            if found is not None and self.epoch == believed and found.number > believed.number:
+            if found is not None and self.epoch == believed and _follows(found, believed):
                 self.epoch = found
                 await self._follow(believed, found)
         except Unavailable:
@@ -170,6 +170,13 @@ class InEpoch:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
         await self._courier.aclose()
+
+
+def _follows(found: Epoch, believed: Epoch) -> bool:
+    """Newer, or the same of a ledger that has taken another id since: nobody has built those counters yet."""
+    return found.number > believed.number or (
+        found.number == believed.number and found.ledger != believed.ledger
+    )
 
 
 def _literal(text: str) -> str:

@@ -12,8 +12,10 @@ import pytest_asyncio
 
 from gateway.engine import following
 from gateway.errors import Unavailable
+from gateway.ledger import arrears
+from gateway.ledger.results import Result
 from tests.contract.gateway_here import Here, gateway_here
-from tests.contract.leaving import RETRY, ask, connected
+from tests.contract.leaving import RETRY, ask, connected, until_results
 from tests.contract.upstreams_here import config
 from tests.simulators import behaviours as on
 from tests.simulators.openai_upstream import Upstream
@@ -126,4 +128,59 @@ async def test_who_could_not_be_told_gives_its_orphan_back_as_soon_as_the_ledger
     again = await ask(here, RETRY)
     assert (len(again.content), again.headers["x-imagegate-replayed"]) == (700_000, "true")
     assert looked
+    assert len(upstream.images) == 1
+
+
+async def test_who_is_told_of_a_time_out_does_not_wait_for_the_ledger(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That its call may be claimed is written as soon as the ledger is back, with nobody waiting."""
+    monkeypatch.setattr(following, "AGAIN_SECONDS", (0.1, 0.1))
+    monkeypatch.setattr(following, "LEAVING_SECONDS", 0.2)
+    (tmp_path / "key1").write_text(upstream.key)
+    upstream.plan(on.ok(delay=2.5, bytes=700_000))
+    async with gateway_here(config(upstream, deadline="1500ms"), tmp_path) as here:
+        rows = here.gateway.ledger.results
+        leave, back = rows.leave, asyncio.Event()
+
+        async def away(row: Result) -> None:
+            if not back.is_set():
+                raise Unavailable("away", code="ledger_unavailable")
+            await leave(row)
+
+        monkeypatch.setattr(rows, "leave", away)
+        async with asyncio.timeout(15):
+            told = await ask(here)
+        assert (told.status_code, told.json()["error"]["code"]) == (504, "upstream_timeout")
+        back.set()
+        await until_results(here)
+        again = await ask(here, RETRY)
+        assert (len(again.content), again.headers["x-imagegate-replayed"]) == (700_000, "true")
+        assert len(upstream.images) == 1
+
+
+async def test_who_is_refused_while_the_ledger_is_away_for_long_leaves_nothing_behind(
+    here: Here, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hours of refusals fit in memory, and are no work when the ledger is back."""
+    monkeypatch.setattr(arrears, "MOST_WAITING", 3)
+    ledger, asked = here.gateway.ledger, []
+
+    async def away(*rows: object, **options: object) -> None:
+        asked.append(rows)
+        raise Unavailable("away", code="ledger_unavailable")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger._writer, "write", away)
+        for number in range(8):
+            refused = await ask(here, prompt=f"number {number}")
+            assert (refused.status_code, refused.headers["x-should-retry"]) == (503, "true")
+            assert refused.json()["error"]["code"] == "ledger_unavailable"
+        assert ledger.arrears[0] == 3
+        assert len(here.gateway.keeping.keeper.watched) == 0
+    async with asyncio.timeout(10):
+        while ledger.arrears[0]:
+            await asyncio.sleep(0.05)
+    assert asked
+    assert (await ask(here)).status_code == 200
     assert len(upstream.images) == 1

@@ -210,6 +210,33 @@ async def test_gateways_on_a_ledger_that_takes_another_id_follow_it(
     assert await used(running) == await used(later) == 3 * ONE
 
 
+async def test_a_gateway_follows_its_ledger_to_another_id_with_nobody_else_there(
+    postgres: Postgres, postgres_database: str, gateways: Gateways
+) -> None:
+    """The command on a snapshot that is in use: staging leaves production's counters then, and not only when
+    another of its replicas starts."""
+    production = await gateways.on(postgres_database)
+    await paid(production)
+    await postgres.dump(postgres_database, "running")
+    database = await postgres.restore("running", "staging_running")
+    await postgres.as_if_snapshot(database)
+    staging = await gateways.on(database)
+    await paid(staging)
+    await paid(production)
+    assert await used(staging) == 3 * ONE, "so far they count together"
+    await gateways.command(database)
+
+    async def left() -> bool:
+        answer = await staging.client.get("/v1/usage")
+        return answer.status_code == 200 and round(float(answer.json()["limits"][0]["used"]), 6) == 2 * ONE
+
+    await until(left)
+    await paid(staging)
+    assert (await used(production), await used(staging)) == (3 * ONE, 3 * ONE)
+    await paid(production)
+    assert await used(staging) == 3 * ONE
+
+
 async def test_copies_that_share_counters_part_when_these_are_built_anew(
     postgres: Postgres, postgres_database: str, gateways: Gateways, counters: str
 ) -> None:

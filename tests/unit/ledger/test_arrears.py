@@ -20,6 +20,7 @@ from gateway.ledger.arrears import Arrears
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import AttemptState, Charge
 from gateway.ledger.refusals import LedgerRefused
+from gateway.ledger.store import Unasked
 from tests.unit.ledger.dying import killed
 from tests.unit.ledger.entries import (
     attempt,
@@ -125,6 +126,24 @@ async def test_f22_a_beginning_is_never_kept_for_later(ledger: Ledger, lock: Loc
     assert (refused.value.code, refused.value.retryable) == ("ledger_unavailable", True)
     assert ledger.arrears == (0, 0)
     lock.release()
+
+
+async def test_nothing_begins_while_more_waits_than_an_outage_leaves(
+    ledger: Ledger, lock: Lock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was spent is kept all the same."""
+    monkeypatch.setattr(arrears_module, "MOST_WAITING", 2)
+    await ledger.record(request("r"), *(attempt("r", number) for number in (1, 2, 3)))
+    lock.take()
+    for number in (1, 2, 3):
+        await ledger.record(end(f"r/{number}"))
+    with pytest.raises(Unasked) as refused:
+        await ledger.record(request("s"), attempt("s"))
+    assert (refused.value.code, refused.value.retryable) == ("ledger_unavailable", True)
+    lock.release()
+    assert await ledger.replay() == 3
+    await ledger.record(request("s"), attempt("s"))
+    assert await spent(ledger) == 3 * 210_775_000
 
 
 async def test_a_cancelled_caller_does_not_take_the_end_with_it(ledger: Ledger, lock: Lock) -> None:

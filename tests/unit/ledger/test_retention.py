@@ -186,6 +186,26 @@ async def test_what_reports_and_limits_say_is_right_while_rows_are_half_gone(
     assert left == [14, 12, 10, 8, 6, 4]
 
 
+async def test_an_end_that_comes_once_more_changes_no_sum_whose_rows_may_be_gone(ledger: Ledger) -> None:
+    """From a data folder that was put back after months, say. The call was received before the first row that
+    is left, and its second attempt was admitted after."""
+    await four_months(ledger)
+    begin = datetime(2024, 2, 29, 23, tzinfo=UTC)
+    await call(ledger, "across", begin - timedelta(minutes=1), 5)
+    later = replace(attempt("across", 2), dispatched_at=begin + timedelta(minutes=1))
+    await ledger.record(later, end("across/2", cost=7, ended_at=begin + timedelta(minutes=2)))
+    await call(ledger, "beside", begin + timedelta(minutes=2), 11)
+    await rolled_up(ledger)
+    for month in MONTHS[:3]:
+        await close(ledger, month)
+    before = await told(ledger)
+    assert (await run(ledger)).rows_from == begin
+    await ledger.record(end("beside/1", cost=11, ended_at=begin + timedelta(minutes=3)))
+    assert await told(ledger) == before
+    await rolled_up(ledger)
+    assert await told(ledger) == before
+
+
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_what_was_spent_is_not_handed_back_where_rows_would_be_read_in_one_piece(
     ledger: Ledger,
