@@ -20,8 +20,8 @@ from gateway.ledger.administration import copied_json
 from gateway.ledger.backup import copy
 from gateway.ledger.backups import ELSEWHERE
 from gateway.ledger.lock import take_data_folder
+from gateway.ledger.opening import sqlite_file
 from gateway.ledger.refusals import InUse, LedgerRefused
-from gateway.ledger.store import sqlite_file
 from gateway.telemetry import log
 
 

@@ -14,8 +14,9 @@ from config.secrets import SecretMissing
 from config.storage import database_url, with_data_folder
 from gateway.ledger import migrate as schema
 from gateway.ledger.lock import take_data_folder
+from gateway.ledger.opening import open_store
 from gateway.ledger.refusals import LedgerRefused
-from gateway.ledger.store import is_away, open_store
+from gateway.ledger.store import is_away
 from gateway.telemetry import log
 
 

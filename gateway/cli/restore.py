@@ -22,8 +22,8 @@ from gateway.ledger.contents import Contents
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.lock import take_data_folder
 from gateway.ledger.migrate import HEAD
+from gateway.ledger.opening import sqlite_file
 from gateway.ledger.refusals import LedgerRefused
-from gateway.ledger.store import sqlite_file
 from gateway.telemetry import log
 
 

@@ -15,7 +15,8 @@ import structlog
 
 from gateway.errors import GatewayError, InvalidRequest, NotFound
 from gateway.ledger.backup import Copied, Stopped, copy
-from gateway.ledger.store import SqliteStore, Store
+from gateway.ledger.sqlite_store import SqliteStore
+from gateway.ledger.store import Store
 
 _log = structlog.get_logger("imagegate.ledger")
 

@@ -32,7 +32,9 @@ from gateway.ledger.epochs import EpochRow
 from gateway.ledger.keys import KeyStore
 from gateway.ledger.migrate import migrate
 from gateway.ledger.notes import Notes
+from gateway.ledger.opening import open_store
 from gateway.ledger.outbox import Outbox
+from gateway.ledger.postgres_store import UrlNow
 from gateway.ledger.records import AttemptEnd, End, Entry, RequestEnd
 from gateway.ledger.refusals import LedgerRefused
 from gateway.ledger.reports import Dimension, UsageReport, usage
@@ -41,7 +43,7 @@ from gateway.ledger.results import Results
 from gateway.ledger.retention import Retention
 from gateway.ledger.rollups import roll_up
 from gateway.ledger.snapshot import Snapshot, Standing
-from gateway.ledger.store import Store, Unasked, UrlNow, is_away, open_store, unavailable, write
+from gateway.ledger.store import Store, Unasked, is_away, unavailable, write
 from gateway.ledger.tables import meta, to_micros
 from gateway.ledger.touched import ROLLUPS
 from gateway.ledger.unknowns import TOGETHER, Resolved, UnknownPolicy

@@ -309,7 +309,7 @@ async def test_a_cancelled_call_is_charged_for_its_picture_and_not_only_for_its_
 async def test_a_ledger_that_is_away_at_admission_leaves_no_hold_behind(
     upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.ledger.store.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("gateway.ledger.sqlite_store.BUSY_SECONDS", 0.2)
     async with budgeted(upstream, tmp_path, DAY) as here:
         with locked(here.database):
             answers = await asyncio.gather(*(high(here) for _ in range(6)))

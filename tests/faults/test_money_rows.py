@@ -18,8 +18,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.util import await_only
 from structlog.testing import CapturingLogger
 
-from gateway.ledger import epochs
-from gateway.ledger import store as ledger_store
+from gateway.ledger import epochs, sqlite_store
 from gateway.ledger.ledger import Ledger
 from tests.contract.gateway_here import KEY, Here
 from tests.faults.budgeted import (
@@ -222,7 +221,7 @@ async def test_f19_a_replica_that_stalls_in_its_transaction_does_not_hold_up_the
 async def test_f22_without_the_ledger_nothing_is_sent_and_the_hold_goes_back(
     upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_store, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite_store, "BUSY_SECONDS", 0.2)
     async with budgeted(upstream, tmp_path, DAY) as here:
         with locked(here.database):
             refused(await high(here), 503, "ledger_unavailable", again=True)
@@ -239,7 +238,7 @@ async def test_f22_without_the_ledger_nothing_is_sent_and_the_hold_goes_back(
 async def test_f23_without_the_ledger_at_settle_the_client_gets_its_picture(
     upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_store, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite_store, "BUSY_SECONDS", 0.2)
     upstream.default = on.ok(delay=0.3)
     async with budgeted(upstream, tmp_path, DAY) as here:
         call = asyncio.create_task(high(here))
@@ -269,7 +268,7 @@ async def until_settled(here: Here) -> dict[str, Any]:
 async def test_f24_a_full_disk_ends_new_work_and_not_the_running(
     upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_store, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite_store, "BUSY_SECONDS", 0.2)
     upstream.default = on.ok(delay=0.3)
 
     def full(*arguments: object) -> int:

@@ -10,7 +10,8 @@ import pytest_asyncio
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from gateway.ledger.store import PostgresStore, open_store
+from gateway.ledger.opening import open_store
+from gateway.ledger.postgres_store import PostgresStore
 from tests import servers
 from tests.conftest import NOT_TESTED
 from tests.soak.stores import FAST, IMMEDIATE, Postgres

@@ -21,7 +21,7 @@ from gateway.cli.keys import keys
 from gateway.cli.restore import restore
 from gateway.cli.usage import usage
 from gateway.ledger.migrate import HEAD
-from gateway.ledger.store import open_store
+from gateway.ledger.opening import open_store
 from tests.gateway_process import Gateway
 from tests.unit.cli.books import order as account
 from tests.unit.cli.conftest import CONFIG, parsed

@@ -15,7 +15,7 @@ from structlog.testing import CapturingLogger
 from gateway.errors import Unavailable
 from gateway.ledger import arrears as arrears_module
 from gateway.ledger import ledger as ledger_module
-from gateway.ledger import store as stores
+from gateway.ledger import sqlite_store
 from gateway.ledger.arrears import Arrears
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import AttemptState, Charge
@@ -58,7 +58,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def ledger(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ledger]:
-    monkeypatch.setattr(stores, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite_store, "BUSY_SECONDS", 0.2)
     opened = await Ledger.open(URL, tmp_path, arrears=file)
     yield opened
     await opened.close()
@@ -166,11 +166,11 @@ async def test_a_cancelled_caller_does_not_take_the_end_with_it(ledger: Ledger, 
 async def test_what_a_killed_process_kept_is_written_at_the_next_start(tmp_path: Path, file: Path) -> None:
     program = """
 import asyncio, os, pathlib, signal, sqlite3
-from gateway.ledger import store
+from gateway.ledger import sqlite_store
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import AttemptState
 from tests.unit.ledger.entries import attempt, end, request
-store.BUSY_SECONDS = 0.1
+sqlite_store.BUSY_SECONDS = 0.1
 async def main():
     folder = pathlib.Path(os.environ["FOLDER"])
     ledger = await Ledger.open("sqlite:///imagegate.db", folder, arrears=folder / "data" / "arrears")

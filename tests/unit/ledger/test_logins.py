@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from gateway.ledger.store import open_store
+from gateway.ledger.opening import open_store
 
 
 def who(connection: Connection) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Connection, make_url, text
 
+from gateway.ledger.postgres_store import PostgresStore
 from gateway.ledger.postgres_url import connecting
 from gateway.ledger.refusals import LedgerRefused
-from gateway.ledger.store import PostgresStore
 
 ADDRESS = "postgresql+asyncpg://gate@db/ledger"
 

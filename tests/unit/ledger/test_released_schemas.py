@@ -20,7 +20,7 @@ from gateway.ledger.counted import Span
 from gateway.ledger.keyformat import digest
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.migrate import HEAD, migrate
-from gateway.ledger.store import open_store
+from gateway.ledger.opening import open_store
 from gateway.ledger.tables import from_micros
 from gateway.quota.holds import load
 from tests.servers import ROOT
@@ -225,7 +225,7 @@ KILLED = """
 import asyncio, sys, time
 from pathlib import Path
 from gateway.ledger.migrate import migrate
-from gateway.ledger.store import open_store
+from gateway.ledger.opening import open_store
 
 def work(connection):
     migrate(connection)
@@ -266,7 +266,7 @@ AT_ONCE = """
 import asyncio, sys
 from pathlib import Path
 from gateway.ledger.migrate import migrate
-from gateway.ledger.store import open_store
+from gateway.ledger.opening import open_store
 
 async def main():
     store = await open_store(sys.argv[1], Path())

@@ -13,11 +13,12 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from gateway.errors import Unavailable
-from gateway.ledger import store as stores
+from gateway.ledger import sqlite_store
 from gateway.ledger import writer as writers
 from gateway.ledger.entries import NoSuchRow
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.records import AttemptState
+from gateway.ledger.store import Store
 from tests.unit.ledger.entries import (
     attempt,
     end,
@@ -34,7 +35,7 @@ T = TypeVar("T")
 class CountingStore:
     """The real store, with its write transactions counted and, if asked, held back."""
 
-    def __init__(self, store: stores.Store) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
         self.dialect = store.dialect
         self.transactions = 0
@@ -186,7 +187,7 @@ async def test_when_too_many_wait_beginnings_are_refused_and_ends_are_taken(
 async def test_a_locked_database_is_unavailable_and_then_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stores, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite_store, "BUSY_SECONDS", 0.2)
     ledger = await Ledger.open("sqlite:///imagegate.db", tmp_path)
     other = sqlite3.connect(tmp_path / "imagegate.db", isolation_level=None)
     try:
