@@ -103,7 +103,8 @@ class Reloading:
             loaded = await asyncio.to_thread(self._load)
         except ConfigErrors as errors:
             self._sources |= errors.sources
-            return self._refused([str(problem) for problem in errors.problems], because)
+            self._refused([str(problem) for problem in errors.problems], because)
+            return await self._with_secrets_of_now(because)
         if loaded.sources != self._sources:
             self._sources, self._signature = loaded.sources, None
         found = await asyncio.to_thread(seen, loaded.settings, loaded.base)
@@ -122,6 +123,16 @@ class Reloading:
         if stands.waiting:
             _log.warning("config_waits_for_restart", settings=list(stands.waiting))
         return stands
+
+    async def _with_secrets_of_now(self, because: str) -> ConfigStands:
+        """What is in force follows its secrets also while something newer is refused: keys are exchanged by
+        others, at times of their own, and the old ones end."""
+        loaded, before = self._gateway.loaded, self.stands
+        found = await asyncio.to_thread(seen, loaded.settings, loaded.base)
+        if found != self._gateway.secrets and not _lost(found, self._gateway.secrets):
+            stands = await self._taken_over(loaded, because)
+            self._gateway.keep(replace(stands, refused=before.refused, waiting=before.waiting))
+        return self.stands
 
     def _unchanged(self) -> ConfigStands:
         meters.config_reloads.add(1, {"outcome": "unchanged"})

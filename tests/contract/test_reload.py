@@ -134,6 +134,26 @@ async def test_a_key_that_changes_in_its_file_is_used_by_the_next_call(
         assert answer.status_code == 200, answer.text
 
 
+async def test_a_key_that_changes_while_a_file_is_refused_is_used_all_the_same(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    """Keys are exchanged by others, and the old ones end."""
+    async with routed({"up": upstream}, tmp_path) as here:
+        assert (await changed(here, "modles: {}")).refused is not None
+        upstream.key = "sk-the-next-one"
+        (tmp_path / "key").write_text("sk-the-next-one")
+        stands = await here.reloading.reload("files")
+        assert (stands.version, stands.refused is not None) == (2, True)
+        assert (await here.generate()).status_code == 200
+        (tmp_path / "key").unlink()
+        stands = await here.reloading.reload("files")
+        assert (stands.version, stands.refused is not None) == (2, True)
+        assert (await here.generate()).status_code == 200
+        (tmp_path / "key").write_text("sk-the-next-one")
+        stands = await changed(here, config({"up": upstream}))
+        assert (stands.version, stands.refused) == (2, None)
+
+
 async def test_a_secret_that_is_gone_is_no_reason_to_switch_anything_off(
     upstream: Upstream, tmp_path: Path
 ) -> None:
