@@ -12,10 +12,10 @@ from config.data_folder import data_folder_of
 from gateway.cli.control import options, running_server
 
 _BECAUSE = {
-    "start": "since its start",
-    "files": "since its files changed",
-    "command": "since it was told by 'imagegate reload'",
-    "signal": "since it got SIGHUP",
+    "start": "read at the start",
+    "files": "read when its files changed",
+    "command": "read for 'imagegate reload'",
+    "signal": "read for SIGHUP",
 }
 
 

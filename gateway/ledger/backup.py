@@ -77,7 +77,9 @@ def copy(source: Path, target: Path, stop: Event) -> Copied:
 def _check_free(target: Path) -> None:
     """What lies beside would be taken for a part of the copy."""
     if not target.parent.is_dir():
-        raise InvalidRequest(f"There is no folder {target.parent}.", param="target")
+        raise InvalidRequest(
+            f"There is no folder {target.parent}; make it, or name a file in another one.", param="target"
+        )
     for name in (target, *_beside(target)):
         if name.exists() or name.is_symlink():
             raise InvalidRequest(f"{name} exists; move it away, or name another file.", param="target")

@@ -95,7 +95,7 @@ def reload(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_row_59_a_file_that_is_invalid_on_reload_changes_nothing(tmp_path: Path) -> None:
+def test_f59_a_file_that_is_invalid_on_reload_changes_nothing(tmp_path: Path) -> None:
     """Old config stays, readiness unchanged, ``config_rejected`` is an error in the log; and the next valid
     one is taken."""
     with serving(sandbox("draw"), tmp_path) as gateway:

@@ -85,7 +85,7 @@ def lost(logs: list[dict[str, Any]], signal_: str = "traces") -> list[dict[str, 
     return [line for line in logs if line["event"] == "telemetry_lost" and line.get("signal") == signal_]
 
 
-async def test_row_62_a_collector_that_is_down(upstream: Upstream, tmp_path: Path) -> None:
+async def test_f62_a_collector_that_is_down(upstream: Upstream, tmp_path: Path) -> None:
     nobody = f"http://127.0.0.1:{servers.free_port()}"
     with capture_logs() as logs:
         async with told_to(nobody, upstream, tmp_path) as here:
@@ -103,7 +103,7 @@ async def test_row_62_a_collector_that_is_down(upstream: Upstream, tmp_path: Pat
     assert len(await here.rows("attempts")) == CALLS
 
 
-async def test_row_62_a_collector_that_takes_messages_and_never_answers(
+async def test_f62_a_collector_that_takes_messages_and_never_answers(
     upstream: Upstream, tmp_path: Path, collectors: Callable[..., Collector]
 ) -> None:
     silent = collectors(silent=True)
@@ -120,7 +120,7 @@ async def test_row_62_a_collector_that_takes_messages_and_never_answers(
     assert len(lost(logs)) == 1
 
 
-async def test_row_62_a_collector_that_is_slow(
+async def test_f62_a_collector_that_is_slow(
     upstream: Upstream, tmp_path: Path, collectors: Callable[..., Collector]
 ) -> None:
     slow = collectors(delay=0.5)
@@ -132,7 +132,7 @@ async def test_row_62_a_collector_that_is_slow(
     assert slow.spans()
 
 
-async def test_row_62_a_collector_that_answers_errors(
+async def test_f62_a_collector_that_answers_errors(
     upstream: Upstream, tmp_path: Path, collectors: Callable[..., Collector]
 ) -> None:
     for status in (500, 503, 401):
@@ -148,7 +148,7 @@ async def test_row_62_a_collector_that_answers_errors(
                 await more(here, name, label, before)
 
 
-async def test_row_62_readers_of_metrics_that_never_read(upstream: Upstream, tmp_path: Path) -> None:
+async def test_f62_readers_of_metrics_that_never_read(upstream: Upstream, tmp_path: Path) -> None:
     (tmp_path / "key1").write_text(upstream.key)
     async with gateway_here(config(upstream), tmp_path) as here:
         readers = [socket.create_connection(("127.0.0.1", here.port)) for _ in range(20)]
@@ -164,7 +164,7 @@ async def test_row_62_readers_of_metrics_that_never_read(upstream: Upstream, tmp
                 reader.close()
 
 
-def test_row_62_the_process_ends_though_its_collector_is_silent(
+def test_f62_the_process_ends_though_its_collector_is_silent(
     start_gateway: Callable[..., Gateway], collectors: Callable[..., Collector]
 ) -> None:
     silent = collectors(silent=True)
